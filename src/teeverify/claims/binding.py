@@ -1,0 +1,75 @@
+"""Claims about what the quote binds: nonce, keys, the channel."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from ..formats.tdx_quote import TdxQuote
+from .problem import Problem
+
+__all__ = ["BindingClaims", "ChannelClaims", "OhttpKey", "SigningKey"]
+
+
+@frozen(kw_only=True)
+class SigningKey:
+    """A response-signing key as the report states it.
+
+    ``algorithm`` is the one we asked for (``ed25519`` or ``ecdsa``), ``address`` 32 or 20 bytes. ``public_key`` is 32
+    or 64 bytes, None where this kind of record carries none; ``derived_address`` is the address computed from it, None
+    where that is impossible.
+    """
+
+    algorithm: str
+    address: bytes
+    stated_algorithm: str
+    public_key: bytes | None
+    derived_address: bytes | None
+
+
+@frozen(kw_only=True)
+class OhttpKey:
+    """An Oblivious HTTP key configuration and the ed25519 signature over it.
+
+    ``signature_valid`` is the result of verifying it under ``signing_key`` (32 bytes); ``served_config`` is the copy
+    that the report shows beside it, if any.
+    """
+
+    key_config: bytes
+    signing_key: bytes
+    signature_valid: bool
+    served_config: bytes | None
+
+
+@frozen(kw_only=True)
+class BindingClaims:
+    """What the two halves of REPORTDATA must be, and the keys that hang on them.
+
+    ``nonce`` is our challenge (32 bytes). ``asked_nonce`` is the nonce of the request that was really sent, and
+    ``echoed_nonces`` what the report says it answers. ``first_half`` is the expected first half of REPORTDATA, and
+    ``layout`` its name in words. Sections that do not exist for the role are None.
+    """
+
+    nonce: bytes
+    asked_nonce: bytes | Problem
+    echoed_nonces: tuple[bytes | Problem, ...] = ()
+    nonce_source: str | Problem | None = None
+    first_half: bytes | Problem
+    layout: str
+    report_data: bytes | Problem
+    stated_report_data: bytes | Problem | None = None
+    signing_key: SigningKey | Problem | None = None
+    tls_fingerprint: bytes | Problem | None = None
+    ohttp: OhttpKey | Problem | None = None
+    host_quote: TdxQuote | Problem | None = None
+
+
+@frozen(kw_only=True)
+class ChannelClaims:
+    """The TLS connection over which the report came.
+
+    ``peer_fingerprint`` is the SHA-256 of the SubjectPublicKeyInfo of the certificate that the server showed (32
+    bytes), a Problem where it was not recorded. ``origin`` is scheme and host.
+    """
+
+    peer_fingerprint: bytes | Problem
+    origin: str

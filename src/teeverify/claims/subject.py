@@ -1,0 +1,41 @@
+"""One attesting environment with everything that was derived about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from attrs import frozen
+
+from .binding import BindingClaims, ChannelClaims
+from .dstack import DstackClaims
+from .gpu import GpuClaims
+from .problem import Problem
+from .tdx import TdxClaims
+
+__all__ = ["Subject"]
+
+
+@frozen(kw_only=True)
+class Subject:
+    """One attesting environment (a VM, an enclave, an instance) of a session.
+
+    A section that is None does not exist for this kind of subject, so its checks do not apply. ``record`` holds the
+    problems that make the record itself unusable (not JSON, another model's); ``attested_beside`` names the roles that the
+    same record attests with quotes of their own. ``evaluated_at`` is the time the verdict
+    is for, ``recorded_at`` the claim of a saved report (None when live), ``wall_clock`` our own clock.
+    """
+
+    id: str
+    role: str
+    provider: str
+    evaluated_at: datetime
+    recorded_at: datetime | None
+    wall_clock: datetime
+    record: tuple[Problem, ...] = ()
+    attested_beside: tuple[str, ...] = ()
+    binding: BindingClaims
+    tdx: TdxClaims | None = None
+    dstack: DstackClaims | None = None
+    gpu: GpuClaims | None = None
+    channel: ChannelClaims | None = None
+    test_roots: bool = False

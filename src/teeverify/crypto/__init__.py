@@ -1,0 +1,1 @@
+"""Cryptography: one thin function per primitive. The only room that names a crypto library; imports are lazy."""

@@ -1,0 +1,69 @@
+"""Every bound of the library, with its reason.
+
+A bound is there so that untrusted bytes cannot cost more than a known amount of time or memory. Sizes are in bytes
+unless said otherwise, ages and windows in seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- documents -------------------------------------------------------------------------------------------------------
+MAX_SAVED_REPORT: Final = 32 << 20
+"""A saved report. The largest captured one is 2 MiB; ten instances of eight GPUs stay below 8 MiB."""
+MAX_POLICY: Final = 1 << 20
+"""A policy file. Shipped ones are below 20 KiB."""
+MAX_EXCHANGES: Final = 512
+"""Recorded exchanges in one saved report; captures hold up to 60."""
+MAX_REPORT_BODY: Final = 8 << 20
+"""An attestation report as a provider sends it; captured ones are 0.2 to 2 MiB."""
+MAX_ENDORSEMENT_BODY: Final = 1 << 20
+"""One answer of Intel or NVIDIA; the largest captured one (NVIDIA's key set) is 91 KiB."""
+MAX_JSON_DEPTH: Final = 32
+"""Nesting of a JSON document; captured ones reach 8."""
+MAX_JSON_INT_DIGITS: Final = 40
+"""Digits of a JSON number; 2**128 has 39. Longer ones cost quadratic time."""
+
+# --- TDX ------------------------------------------------------------------------------------------------------------
+MAX_QUOTE: Final = 32 << 10
+"""A quote; captured ones are 5.0 to 5.3 KiB."""
+MAX_QUOTE_PADDING: Final = 4096
+"""Zero bytes after the signature data; 70 and 307 were captured."""
+MAX_EVENTS: Final = 256
+"""Entries of an event log; 29 and 30 were captured."""
+MAX_EVENT_PAYLOAD: Final = 64 << 10
+"""Payload of one event; the largest captured one is below 1 KiB."""
+MAX_APP_COMPOSE: Final = 512 << 10
+"""An app-compose document; the largest captured one is 31 KiB."""
+MAX_ACTIONS: Final = 10_000
+"""Entries of NEAR's compose-manager log; up to 48 were captured."""
+MAX_MODELS: Final = 16
+"""Model records in one report; one was captured."""
+MAX_CERTIFICATES: Final = 8
+"""Certificates in one chain; captured chains hold two to five."""
+MAX_CERTIFICATE_PEM: Final = 128 << 10
+"""PEM text of one chain; dstack's app certificate, which embeds a quote and an event log, is 19 KiB."""
+
+# --- NVIDIA ---------------------------------------------------------------------------------------------------------
+MAX_GPUS: Final = 32
+"""GPUs in one payload; eight were captured."""
+MAX_GPU_EVIDENCE: Final = 64 << 10
+"""SPDM evidence of one GPU; captured ones are 4.2 KiB."""
+MAX_TOKEN: Final = 64 << 10
+"""One signed token of NVIDIA; captured ones are 2 KiB."""
+MAX_JWKS_KEYS: Final = 256
+"""Keys in NVIDIA's key set; 32 to 36 were captured."""
+
+# --- time -----------------------------------------------------------------------------------------------------------
+CLOCK_SKEW: Final = 300
+"""How far our clock and Intel's may differ (collateral that seems to come from the future)."""
+TOKEN_SKEW: Final = 120
+"""How far our clock and NVIDIA's may differ: nbf equals iat, so the token is born on the edge."""
+MAX_COLLATERAL_WINDOW: Final = 32 * 86400
+"""Intel signs TCB info, QE identity and PCK CRLs for 30 days; a longer window is not Intel's."""
+MAX_ROOT_CRL_WINDOW: Final = 400 * 86400
+"""Intel signs the root CRL for 365 days."""
+MAX_TOKEN_LIFETIME: Final = 2 * 3600
+"""NVIDIA's tokens live one hour."""
+MAX_TOKEN_AGE: Final = 900
+"""Oldest token accepted for a fresh challenge; captured ones were 1 to 61 seconds old."""

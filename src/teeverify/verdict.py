@@ -1,0 +1,158 @@
+"""Verdicts: the list of checks, and what follows from it.
+
+No boolean is computed anywhere else. Text and JSON (`teeverify.render`) are renderings of these values.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import NoReturn
+
+from attrs import field, frozen
+
+from .errors import InconclusiveError, RejectedError
+
+__all__ = ["AttestationVerdict", "AttestedKey", "CheckResult", "Outcome", "Status", "SubjectVerdict"]
+
+
+class Status(enum.Enum):
+    """What one check found."""
+
+    PASS = "pass"  # noqa: S105 - a status word, not a password
+    FAIL = "fail"
+    UNEVALUATED = "unevaluated"
+    """It could not run; where it is enforced, it never counts as passed."""
+    NOT_APPLICABLE = "not_applicable"
+    INFO = "info"
+    """A fact worth knowing that no policy enforces."""
+
+
+class Outcome(enum.Enum):
+    """What a verdict comes to. Only VERIFIED lets a prompt leave."""
+
+    VERIFIED = "VERIFIED"
+    REJECTED = "REJECTED"
+    """At least one enforced check failed."""
+    INCONCLUSIVE = "INCONCLUSIVE"
+    """No enforced check failed, and at least one could not be evaluated."""
+
+
+@frozen(kw_only=True)
+class CheckResult:
+    """The finding of one check about one subject.
+
+    ``enforced`` is False only where the policy waives the check. ``reason`` is a stable snake_case code, empty on a
+    pass. ``anchor`` names what the finding rests on (Intel root, NVIDIA root, policy pin ...).
+    """
+
+    id: str
+    status: Status
+    enforced: bool
+    reason: str
+    summary: str
+    expected: str | None
+    observed: str | None
+    anchor: str
+
+    @property
+    def decides(self) -> Outcome | None:
+        """The outcome that this result alone forces, or None where it allows VERIFIED."""
+        if not self.enforced:
+            return None
+        return {Status.FAIL: Outcome.REJECTED, Status.UNEVALUATED: Outcome.INCONCLUSIVE}.get(self.status)
+
+
+@frozen(kw_only=True)
+class AttestedKey:
+    """A public key that a VERIFIED subject was proven to hold.
+
+    ``use`` is ``signing`` (signs responses), ``e2ee`` (prompts may be encrypted to it) or ``ohttp`` (RFC 9458 key
+    configuration). ``public_key`` is hex: 32 bytes for ed25519, 64 bytes (X then Y) for ecdsa on secp256k1, and the
+    whole key configuration for ohttp. ``address`` is hex, 32 bytes for ed25519 and 20 bytes for ecdsa; empty for ohttp.
+    """
+
+    use: str
+    algorithm: str
+    public_key: str
+    address: str = ""
+
+
+@frozen(kw_only=True)
+class SubjectVerdict:
+    """The checks of one attesting environment and the outcome they come to."""
+
+    id: str
+    role: str
+    outcome: Outcome
+    checks: tuple[CheckResult, ...]
+    attested_keys: tuple[AttestedKey, ...] = ()
+
+    @property
+    def deciding(self) -> tuple[CheckResult, ...]:
+        """The checks that keep this subject from being VERIFIED; empty when it is."""
+        return tuple(check for check in self.checks if check.decides is self.outcome)
+
+    @property
+    def waived(self) -> tuple[CheckResult, ...]:
+        """The checks that the policy waives."""
+        return tuple(check for check in self.checks if not check.enforced)
+
+
+@frozen(kw_only=True)
+class AttestationVerdict:
+    """The judgement of one attestation session under one policy at one time.
+
+    ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED and
+    is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps`` what
+    is not proven.
+    """
+
+    provider: str
+    model: str
+    outcome: Outcome
+    policy_name: str
+    policy_digest: str
+    nonce: str
+    evaluated_at: datetime
+    expires_at: datetime | None
+    trust_boundary: str
+    gaps: tuple[str, ...]
+    subjects: tuple[SubjectVerdict, ...]
+    conclusion: str = field(repr=False)
+    test_roots: bool = False
+
+    @property
+    def verified(self) -> bool:
+        """True when the outcome is VERIFIED."""
+        return self.outcome is Outcome.VERIFIED
+
+    @property
+    def checks(self) -> tuple[CheckResult, ...]:
+        """All check results, subject by subject."""
+        return tuple(check for subject in self.subjects for check in subject.checks)
+
+    def require(self) -> AttestationVerdict:
+        """Return this verdict when it is VERIFIED.
+
+        Raises:
+            RejectedError: an enforced check failed.
+            InconclusiveError: an enforced check could not be evaluated.
+        """
+        if self.outcome is Outcome.VERIFIED:
+            return self
+        if self.outcome is Outcome.REJECTED:
+            raise RejectedError(self)
+        raise InconclusiveError(self)
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(
+            "a verdict has no truth value, since INCONCLUSIVE is neither: call verdict.require(), "
+            "or compare verdict.outcome is Outcome.VERIFIED"
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<AttestationVerdict {self.outcome.value} {self.provider} {self.model!r} "
+            f"policy={self.policy_digest[:12]} at={self.evaluated_at:%Y-%m-%dT%H:%M:%SZ}>"
+        )
