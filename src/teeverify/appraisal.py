@@ -1,0 +1,111 @@
+"""Appraisal (RFC 9334): checks in the order of their prerequisites, then the fold to one outcome.
+
+1. A subject whose report could not be had is not judged at all: every check is unevaluated.
+2. A check with a failed prerequisite does not run and is unevaluated: the failure above it is the reason.
+3. A check with an unevaluated prerequisite runs. Its fail stands, since nothing that is still unknown could mend it; its
+   pass becomes unevaluated, since it would rest on something unproven.
+4. A waived check runs like the others and does not decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from .checks.catalogue import Check, Finding, all_checks, not_applicable, unevaluated
+from .claims.problem import Problem, ProblemKind, UnjudgeableError
+from .claims.subject import Subject
+from .policy import Policy
+from .verdict import CheckResult, Outcome, Status, SubjectVerdict
+
+__all__ = ["appraise", "fold", "judge_subject"]
+
+
+def judge_subject(subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]) -> SubjectVerdict:
+    """Judge one subject; ``applicable`` maps each check id of the provider to the roles that it applies to."""
+    results = appraise(subject, policy, applicable)
+    return SubjectVerdict(id=subject.id, role=subject.role, outcome=fold(results), checks=results)
+
+
+def appraise(
+    subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]
+) -> tuple[CheckResult, ...]:
+    """Run every applicable check of the provider on one subject, in catalogue order."""
+    outage = next((problem for problem in subject.record if problem.kind is ProblemKind.UNAVAILABLE), None)
+    checks = {check.id: check for check in all_checks() if check.id in applicable}
+    findings: dict[str, Finding] = {}
+    for check in _prerequisites_first(checks):
+        if subject.role not in applicable[check.id]:
+            findings[check.id] = not_applicable("role", f"does not apply to role {subject.role}")
+        elif outage is not None:
+            findings[check.id] = unevaluated(outage.code, outage.detail)
+        else:
+            findings[check.id] = _find(check, subject, policy, findings)
+    return tuple(_result(checks[check_id], findings[check_id], subject, policy) for check_id in checks)
+
+
+def fold(results: Iterable[CheckResult]) -> Outcome:
+    """The outcome that check results come to: rejected, else inconclusive, else verified.
+
+    No result at all is inconclusive: nothing was proven.
+    """
+    decided = [result.decides for result in results]
+    if Outcome.REJECTED in decided:
+        return Outcome.REJECTED
+    return Outcome.INCONCLUSIVE if not decided or Outcome.INCONCLUSIVE in decided else Outcome.VERIFIED
+
+
+def _find(check: Check, subject: Subject, policy: Policy, findings: Mapping[str, Finding]) -> Finding:
+    before = {check_id: findings[check_id].status for check_id in check.requires if check_id in findings}
+    broken = [check_id for check_id, status in before.items() if status is Status.FAIL]
+    if broken:
+        return unevaluated("prerequisite_failed", f"not judged, because {broken[0]} failed")
+    try:
+        finding = check.judge(subject, policy)
+    except UnjudgeableError as refused:
+        return _unjudgeable(refused.problem)
+    unproven = [check_id for check_id, status in before.items() if status is Status.UNEVALUATED]
+    if unproven and finding.status in (Status.PASS, Status.INFO):
+        return unevaluated(
+            "prerequisite_unevaluated",
+            f"{finding.summary}; proven only once {unproven[0]} is",
+            expected=finding.expected,
+            observed=finding.observed,
+        )
+    return finding
+
+
+def _unjudgeable(problem: Problem) -> Finding:
+    return unevaluated(problem.code, problem.detail)
+
+
+def _result(check: Check, finding: Finding, subject: Subject, policy: Policy) -> CheckResult:
+    waiver = policy.waiver_for(check.id, subject.role, subject.evaluated_at)
+    summary = finding.summary
+    if waiver is not None and finding.status in (Status.FAIL, Status.UNEVALUATED):
+        summary = f"{summary} [waived: {waiver.reason}]"
+    return CheckResult(
+        id=check.id,
+        status=finding.status,
+        enforced=waiver is None,
+        reason=finding.reason,
+        summary=summary,
+        expected=finding.expected,
+        observed=finding.observed,
+        anchor=f"TEST ROOTS: {check.anchor}" if subject.test_roots else check.anchor,
+    )
+
+
+def _prerequisites_first(checks: Mapping[str, Check]) -> Sequence[Check]:
+    ordered: dict[str, Check] = {}
+
+    def visit(check_id: str) -> None:
+        if check_id in checks and check_id not in ordered:
+            for required in checks[check_id].requires:
+                visit(required)
+            ordered[check_id] = checks[check_id]
+
+    for check_id in checks:
+        visit(check_id)
+    return tuple(ordered.values())
+
+

@@ -1,0 +1,281 @@
+"""What runs inside the TD: the dstack guest's measurements and its application."""
+
+from __future__ import annotations
+
+import hashlib
+
+from ..claims.dstack import DstackClaims, NamedLog
+from ..claims.problem import Problem, ProblemKind, need
+from ..claims.subject import Subject
+from ..formats.event_log import replay, runtime_digest
+from ..formats.mr_config import mr_config_v1, mr_config_v2, mr_config_version
+from ..formats.tdx_quote import TdReport
+from ..errors import FormatError
+from ..policy import Policy
+from .catalogue import Finding, check, failed, passed
+from .tdx import tdx_claims
+
+__all__ = ["dstack_claims"]
+
+_DSTACK = "dstack: event log, app-compose and MRCONFIGID (dstack-attest, dstack-types)"
+
+
+def dstack_claims(subject: Subject) -> DstackClaims:
+    """The subject's dstack section; a provider only lists these checks for roles that have one."""
+    if subject.dstack is None:
+        raise TypeError(f"subject {subject.id} has no dstack section")
+    return subject.dstack
+
+
+def _logs(subject: Subject) -> tuple[NamedLog, ...]:
+    return tuple(need(log) for log in dstack_claims(subject).logs)
+
+
+@check(
+    "dstack.event_digests",
+    title="Every runtime event has the digest of its own name and payload",
+    explanation=(
+        "A runtime event carries a name, a payload and a digest, and only the digest is measured. If one believed the digest "
+        "that the log states, names and payloads could be rewritten at will. Each digest is therefore recomputed."
+    ),
+    source=_DSTACK,
+    anchor="arithmetic",
+    reasons={"other_digest": "An event states another digest than its name and payload have."},
+)
+def event_digests(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    count = 0
+    for copy in _logs(subject):
+        for event in copy.log.runtime:
+            if event.digest and event.digest != runtime_digest(event):
+                return failed(
+                    "other_digest",
+                    f"event {event.name!r} in {copy.where} states a digest that its name and payload do not have",
+                    expected=runtime_digest(event).hex(),
+                    observed=event.digest.hex(),
+                )
+            count += 1
+    return passed(f"{count} runtime events have the digests of their names and payloads")
+
+
+@check(
+    "dstack.rtmr_replay",
+    title="The event log replays to the measured registers",
+    explanation=(
+        "Each event was extended into one of four registers that only grow by hashing. Extending the log's events again, "
+        "runtime events with their recomputed digests, must give exactly the registers in the quote; then no event is "
+        "missing, added, changed or moved."
+    ),
+    requires=("tdx.quote_signature", "dstack.event_digests"),
+    source="Intel TDX Module specification (TDG.MR.RTMR.EXTEND); dstack event log",
+    anchor="Intel root",
+    reasons={
+        "other_register": "A register computed from the log is not the one in the quote.",
+        "stated_register": "The report states another register value beside the quote than the quote holds.",
+    },
+)
+def rtmr_replay(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    report = need(tdx_claims(subject).quote).report
+    for copy in _logs(subject):
+        for number, (computed, quoted) in enumerate(zip(replay(copy.log), report.rtmrs, strict=True)):
+            if computed != quoted:
+                return failed(
+                    "other_register",
+                    f"{copy.where} does not replay to RTMR{number} of the quote",
+                    expected=quoted.hex(),
+                    observed=computed.hex(),
+                )
+    stated = dstack_claims(subject).stated
+    for number, quoted in enumerate(report.rtmrs):
+        value = stated.get(f"tcb_info.rtmr{number}")
+        if value is not None and need(value) != quoted:
+            return failed("stated_register", f"the report states another RTMR{number} than the quote holds")
+    return passed("every copy of the event log replays to RTMR0 to RTMR3 of the quote")
+
+
+@check(
+    "dstack.event_order",
+    title="Identity events stand where only the guest OS writes",
+    explanation=(
+        "The guest OS measures who the application is before it starts it; afterwards the application may append events of "
+        "any name. An app-id or compose-hash counts only at its place before system-ready, and exactly once."
+    ),
+    requires=("dstack.rtmr_replay",),
+    source=_DSTACK,
+    anchor="Intel root, policy pin of the base image",
+    reasons={
+        "event_order": "Boot markers or identity events stand in another order than the guest OS writes them.",
+        "event_missing": "An identity event is missing before system-ready.",
+        "event_repeated": "An identity event occurs more than once before system-ready.",
+        "event_payload": "An identity event has a payload of the wrong form.",
+    },
+)
+def event_order(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    identity = dstack_claims(subject).identity
+    if isinstance(identity, Problem) and identity.kind is ProblemKind.INVALID:
+        return failed(identity.code, identity.detail)
+    later = need(identity).later_names
+    note = f"; {len(later)} later events of such names count for nothing" if later else ""
+    return passed(f"identity events stand before system-ready, each once{note}")
+
+
+@check(
+    "dstack.compose_event",
+    title="The application's compose document is the one that was measured",
+    explanation=(
+        "The compose document says which containers run. Its SHA-256, over the exact text that the report shows, must be the "
+        "compose-hash that the guest measured into RTMR3, and no copy of the hash in the report may differ."
+    ),
+    requires=("dstack.rtmr_replay", "dstack.event_order"),
+    source=_DSTACK,
+    anchor="Intel root, policy pin of the base image",
+    reasons={
+        "other_compose": "The compose document has another hash than the measured one.",
+        "stated_hash": "The report states another compose hash than the measured one.",
+    },
+)
+def compose_event(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    claims = dstack_claims(subject)
+    measured, document = need(claims.identity).compose_hash, need(claims.app_compose).compose_hash
+    if document != measured:
+        return failed(
+            "other_compose",
+            "the compose document in the report is not the one that the guest measured",
+            expected=measured.hex(),
+            observed=document.hex(),
+        )
+    for where in ("info.compose_hash", "tcb_info.compose_hash"):
+        value = claims.stated.get(where)
+        if value is not None and need(value) != measured:
+            return failed("stated_hash", f"{where} is not the measured compose hash", expected=measured.hex())
+    return passed("the compose document has the measured hash", observed=measured.hex())
+
+
+@check(
+    "dstack.mr_config_id",
+    title="The TD was built for this compose document",
+    explanation=(
+        "The host fixes MRCONFIGID when it builds the TD, and the hardware reports it. dstack puts the compose hash there and "
+        "refuses to boot with another one. This ties the compose document to the TD without trusting the event log."
+    ),
+    requires=("tdx.quote_signature",),
+    source=_DSTACK,
+    anchor="Intel root",
+    reasons={
+        "unset": "MRCONFIGID is zero, so the TD was not built for any compose document.",
+        "version": "MRCONFIGID is of a version that cannot be checked here.",
+        "other_config": "MRCONFIGID is not what the compose document gives.",
+    },
+)
+def mr_config_id(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    claims = dstack_claims(subject)
+    observed = need(tdx_claims(subject).quote).report.mr_config_id
+    compose_hash = need(claims.app_compose).compose_hash
+    try:
+        version = mr_config_version(observed)
+        if version == 1:
+            expected = mr_config_v1(compose_hash)
+        elif version == 2:
+            identity = need(claims.identity)
+            provider = identity.key_provider
+            expected = mr_config_v2(compose_hash, identity.app_id, provider.name, provider.id)
+        else:
+            name = "unset" if version == 0 else "version"
+            return failed(name, f"MRCONFIGID has version {version}, 1 or 2 was expected", observed=observed.hex())
+    except FormatError as error:
+        return failed("version", str(error), observed=observed.hex())
+    if observed != expected:
+        return failed(
+            "other_config",
+            "MRCONFIGID is not what the compose document gives",
+            expected=expected.hex(),
+            observed=observed.hex(),
+        )
+    return passed(f"MRCONFIGID (version {version}) holds the compose hash", observed=observed.hex())
+
+
+@check(
+    "dstack.key_provider",
+    title="The application's keys come from a key management service",
+    explanation=(
+        "The app's keys are derived by a KMS. The measured key-provider event names its root key; the app certificate in the "
+        "report must chain to that root and be for this app. Which root is a good one is pin.kms_root."
+    ),
+    requires=("dstack.event_order",),
+    source="dstack KMS and RA-TLS certificates (OID 1.3.6.1.4.1.62397.1)",
+    anchor="Intel root, policy pin of the base image",
+    reasons={
+        "not_kms": "The keys do not come from a KMS.",
+        "stated_provider": "The report states another key provider than the measured one.",
+        "app_cert_chain": "The app certificate is not a chain signed link by link.",
+        "other_root": "The app certificate chains to another root than the measured KMS.",
+        "other_app": "The app certificate is for another app.",
+    },
+)
+def key_provider(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    claims = dstack_claims(subject)
+    identity = need(claims.identity)
+    if identity.key_provider.name != "kms":
+        return failed(
+            "not_kms", "the measured key provider is not a KMS", expected="kms", observed=identity.key_provider.name[:32]
+        )
+    stated = claims.stated.get("info.key_provider_info")
+    if stated is not None and need(stated) != identity.key_provider_payload:
+        return failed("stated_provider", "info.key_provider_info is not the measured key-provider event")
+    certificate = claims.app_certificate
+    if isinstance(certificate, Problem) and certificate.kind is ProblemKind.INVALID:
+        return failed("app_cert_chain", certificate.detail)
+    if certificate is None:
+        return passed("the measured key provider is a KMS")
+    certificate = need(certificate)
+    if certificate.root_spki != identity.key_provider.id:
+        return failed("other_root", "the app certificate does not chain to the measured KMS root")
+    if any(app_id != identity.app_id for app_id in certificate.app_ids):
+        return failed("other_app", "the app certificate is for another app than the measured one")
+    return passed("the measured KMS root issued the app certificate")
+
+
+@check(
+    "dstack.reported_info",
+    title="What the report says about itself is what was measured",
+    explanation=(
+        "Beside the quote a report repeats ids and registers in the clear, and programs read them. None of these copies is "
+        "believed here; each must equal the measured value, so that a program which does read them is not misled."
+    ),
+    requires=("dstack.rtmr_replay", "dstack.event_order"),
+    source=_DSTACK,
+    anchor="Intel root, policy pin of the base image",
+    reasons={"differs": "A value that the report states differs from the measured one; the sentence names it."},
+)
+def reported_info(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    claims, tdx = dstack_claims(subject), tdx_claims(subject)
+    identity, quote = need(claims.identity), need(tdx.quote)
+    ppid_digest = hashlib.sha256(need(tdx.pck).ppid).digest()
+    measured: dict[str, tuple[bytes, ...]] = {
+        "app_id": (identity.app_id,),
+        "instance_id": (identity.instance_id,),
+        "os_image_hash": (identity.os_image_hash or b"",),
+        "mrtd": (quote.report.mr_td,),
+        "mr_aggregated": (_mr_aggregated(quote.report),),
+        # Guests have used the quote's user data, nothing (0.5.6 on) and the PPID as source of the device id.
+        "device_id": (hashlib.sha256(quote.user_data).digest(), hashlib.sha256(b"").digest(), ppid_digest),
+    }
+    for where, value in sorted(claims.stated.items()):
+        expected = measured.get(where.rpartition(".")[2])
+        if expected is not None and need(value) not in expected:
+            return failed("differs", f"{where} in the report is not what was measured", expected=expected[0].hex())
+    return passed(f"{len(claims.stated)} stated values are what was measured" if claims.stated else "nothing is stated")
+
+
+def _mr_aggregated(report: TdReport) -> bytes:
+    parts = [report.mr_td, *report.rtmrs]
+    extra = (report.mr_config_id, report.mr_owner, report.mr_owner_config)
+    if any(any(part) for part in extra):
+        parts.extend(extra)
+    return hashlib.sha256(b"".join(parts)).digest()

@@ -1,0 +1,57 @@
+"""Was this evidence made for our challenge?"""
+
+from __future__ import annotations
+
+from ..claims.problem import Problem, need
+from ..claims.subject import Subject
+from ..policy import Policy
+from .catalogue import Finding, check, failed, passed
+
+__all__: list[str] = []
+
+
+@check(
+    "freshness.nonce_bound",
+    title="The quote answers our challenge",
+    explanation=(
+        "We send 32 random bytes and look for them inside the part of the quote that the hardware signs (the second half of "
+        "REPORTDATA). A quote recorded yesterday cannot hold today's bytes, so it cannot be replayed. What the report "
+        "merely says about a nonce proves nothing; where it contradicts ours, something is wrong and the check fails."
+    ),
+    requires=("tdx.quote_signature",),
+    source="RFC 9334 section 10 (freshness); NEAR AI attestation report, REPORTDATA[32:64]",
+    anchor="Intel root",
+    reasons={
+        "nonce_mismatch": "The quote holds other bytes than our nonce: it was made for another challenge, or replayed.",
+        "no_client_nonce": "The request carried no nonce of ours, so any old quote would answer it.",
+        "asked_other_nonce": "The recorded request carried another nonce than the one the report claims to answer.",
+        "echo_mismatch": "The report says that it answers another nonce than ours.",
+        "server_nonce": "The report says that the server chose the nonce.",
+    },
+)
+def nonce_bound(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    binding = subject.binding
+    if isinstance(binding.asked_nonce, Problem):
+        return failed("no_client_nonce", f"{binding.asked_nonce.detail}: the challenge was not ours")
+    expected, observed = binding.nonce.hex(), need(binding.report_data)[32:].hex()
+    if binding.asked_nonce != binding.nonce:
+        return failed(
+            "asked_other_nonce",
+            "the request carried another nonce than the one to be judged",
+            expected=expected,
+            observed=binding.asked_nonce.hex(),
+        )
+    if observed != expected:
+        return failed(
+            "nonce_mismatch",
+            "the second half of REPORTDATA is not our nonce, so the quote was made for another challenge",
+            expected=expected,
+            observed=observed,
+        )
+    for echoed in binding.echoed_nonces:
+        if need(echoed) != binding.nonce:
+            return failed("echo_mismatch", "the report says it answers another nonce than ours", expected=expected)
+    if binding.nonce_source is not None and need(binding.nonce_source) != "client":
+        return failed("server_nonce", "the report does not say that the client chose the nonce", expected="client")
+    return passed("the second half of REPORTDATA is our nonce", expected=expected, observed=observed)

@@ -1,0 +1,196 @@
+"""Is it the software that the caller pinned?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..claims.problem import need
+from ..claims.subject import Subject
+from ..policy import BaseImage, Policy, ReferenceValues
+from .catalogue import Finding, check, failed, not_applicable, passed
+from .dstack import dstack_claims
+from .tdx import tdx_claims
+
+__all__: list[str] = []
+
+_RFC9334 = "RFC 9334 (reference values); the caller's policy"
+
+
+def _pins(subject: Subject, policy: Policy) -> ReferenceValues:
+    return policy.pins.get(subject.role) or ReferenceValues()
+
+
+def _unpinned(what: str, subject: Subject) -> Finding:
+    return not_applicable("not_pinned", f"the policy pins no {what} for role {subject.role}")
+
+
+def _judge(what: str, observed: bytes, pins: Iterable[bytes], subject: Subject) -> Finding:
+    accepted = tuple(pins)
+    if observed in accepted:
+        return passed(f"the {what} is pinned for role {subject.role}", observed=observed.hex())
+    return failed(
+        "not_pinned",
+        f"the {what} is none of the {len(accepted)} that the policy pins for role {subject.role}",
+        expected=" or ".join(pin.hex() for pin in accepted),
+        observed=observed.hex(),
+    )
+
+
+@check(
+    "pin.base_image",
+    title="Firmware, kernel and guest image are a pinned combination",
+    explanation=(
+        "MRTD and RTMR0 to RTMR2 measure the virtual firmware, its configuration, the kernel and the guest image. They are "
+        "compared as one tuple, since a mix of two good images is no good image. Everything that the guest says about the "
+        "application rests on this pin: a self-made guest could forge it all."
+    ),
+    requires=("tdx.quote_signature",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The registers are no combination that the policy pins for this role."},
+)
+def base_image(subject: Subject, policy: Policy) -> Finding:
+    images = _pins(subject, policy).base_images
+    if images is None:
+        return _unpinned("base image", subject)
+    report = need(tdx_claims(subject).quote).report
+    observed = (report.mr_td, *report.rtmrs)
+    for image in images:
+        if _differences(image, observed) == []:
+            return passed(f"base image {image.label!r}", observed=report.mr_td.hex())
+    nearest = min(images, key=lambda image: len(_differences(image, observed)))
+    names = ", ".join(_differences(nearest, observed))
+    return failed(
+        "not_pinned",
+        f"the registers match no pinned base image of role {subject.role}; {names} differ from {nearest.label!r}",
+        expected=nearest.label,
+        observed=" ".join(value.hex() for value in observed[:4]),
+    )
+
+
+def _differences(image: BaseImage, observed: tuple[bytes, ...]) -> list[str]:
+    pinned = (image.mrtd, image.rtmr0, image.rtmr1, image.rtmr2, image.rtmr3)
+    names = ("MRTD", "RTMR0", "RTMR1", "RTMR2", "RTMR3")
+    return [
+        name
+        for name, pin, value in zip(names, pinned, observed, strict=True)
+        if pin is not None and pin != value
+    ]
+
+
+@check(
+    "pin.app_id",
+    title="It is the pinned application",
+    explanation=(
+        "The app id names the application towards its key management service, and stays the same over upgrades. Another id "
+        "means another owner, who gets other keys."
+    ),
+    requires=("dstack.event_order",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The measured app id is not pinned for this role."},
+)
+def app_id(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).app_ids
+    if pins is None:
+        return _unpinned("app id", subject)
+    return _judge("app id", need(dstack_claims(subject).identity).app_id, pins, subject)
+
+
+@check(
+    "pin.compose",
+    title="It runs a pinned compose document",
+    explanation=(
+        "The compose hash stands for the exact list of containers. An upgrade by the provider changes it, and then somebody "
+        "has to look at the new document before it is pinned."
+    ),
+    requires=("dstack.compose_event",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The measured compose hash is not pinned for this role."},
+)
+def compose(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).compose
+    if pins is None:
+        return _unpinned("compose hash", subject)
+    return _judge("compose hash", need(dstack_claims(subject).identity).compose_hash, pins, subject)
+
+
+@check(
+    "pin.kms_root",
+    title="Its keys come from a pinned key management service",
+    explanation=(
+        "Whoever runs the KMS can derive the application's keys. The same compose document under an attacker's own KMS would "
+        "measure alike and sign with keys that the attacker knows, so the root key of the KMS is pinned."
+    ),
+    requires=("dstack.event_order",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The measured KMS root key is not pinned for this role."},
+)
+def kms_root(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).kms_roots
+    if pins is None:
+        return _unpinned("KMS root", subject)
+    return _judge("KMS root", need(dstack_claims(subject).identity).key_provider.id, pins, subject)
+
+
+@check(
+    "pin.os_image",
+    title="The guest names a pinned OS image",
+    explanation=(
+        "The os-image-hash is the guest's own word for its release. It is worth something only together with the pinned base "
+        "image, which measures the guest."
+    ),
+    requires=("dstack.event_order",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The measured OS image hash is not pinned for this role."},
+)
+def os_image(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).os_images
+    if pins is None:
+        return _unpinned("OS image", subject)
+    return _judge("OS image", need(dstack_claims(subject).identity).os_image_hash or b"", pins, subject)
+
+
+@check(
+    "pin.signing_key",
+    title="The signing key is a pinned one",
+    explanation=(
+        "Nothing in a quote names the model. Where the policy lists signing keys, a machine of the same provider that serves "
+        "another model, and so signs with another key, is refused."
+    ),
+    requires=("binding.signing_key",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The signing key is not pinned for this role."},
+)
+def signing_key(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).signing_keys
+    if pins is None:
+        return _unpinned("signing key", subject)
+    if subject.binding.signing_key is None:
+        return failed("not_pinned", f"the policy pins signing keys for role {subject.role}, and this record shows none")
+    key = need(subject.binding.signing_key)
+    if key.public_key is not None and key.public_key in pins:
+        return passed(f"the signing key is pinned for role {subject.role}", observed=key.address.hex())
+    return _judge("signing key", key.address, pins, subject)
+
+
+@check(
+    "pin.tls_spki",
+    title="The TLS key is a pinned one",
+    explanation="Where the policy lists TLS keys, the one that the quote names must be among them.",
+    requires=("binding.tls_spki",),
+    source=_RFC9334,
+    anchor="Intel root, policy pin",
+    reasons={"not_pinned": "The TLS key is not pinned for this role."},
+)
+def tls_spki(subject: Subject, policy: Policy) -> Finding:
+    pins = _pins(subject, policy).tls_spki
+    if pins is None:
+        return _unpinned("TLS key", subject)
+    if subject.binding.tls_fingerprint is None:
+        return failed("not_pinned", f"the policy pins TLS keys for role {subject.role}, and the quote names none")
+    return _judge("TLS key", need(subject.binding.tls_fingerprint), pins, subject)

@@ -1,0 +1,106 @@
+"""Is the judgement itself well founded: the policy, its date, and the date of a saved report?"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+
+from ..claims.gpu import NrasClaims
+from ..claims.problem import Problem
+from ..claims.subject import Subject
+from ..limits import CLOCK_SKEW
+from ..policy import Policy
+from .catalogue import Finding, check, failed, not_applicable, passed, unevaluated
+
+__all__: list[str] = []
+
+
+@check(
+    "policy.pinned",
+    title="The policy pins base image and workload of this role",
+    explanation=(
+        "A genuine quote of an attacker's own virtual machine passes every hardware check. Only pins tell the pinned software "
+        "from any other, so a role without a pinned base image and a pinned workload cannot be verified."
+    ),
+    source="RFC 9334 (reference values, appraisal policy)",
+    anchor="policy pin",
+    reasons={
+        "role_not_pinned": "The policy has no pins for this role.",
+        "incomplete_pins": "The policy does not pin both the base image and the workload of this role.",
+    },
+)
+def policy_pinned(subject: Subject, policy: Policy) -> Finding:
+    pins = policy.pins.get(subject.role)
+    if pins is None:
+        return failed("role_not_pinned", f"the policy pins nothing for role {subject.role}, so any software would do")
+    if not pins.is_pinned:
+        return failed("incomplete_pins", f"the policy does not pin both base image and workload of role {subject.role}")
+    return passed(f"the policy pins base image and workload of role {subject.role}")
+
+
+@check(
+    "pin.reference_current",
+    title="The policy's reference values are still valid",
+    explanation=(
+        "Pins age: an image that was good last year may have known holes today. The policy says until when its author stands "
+        "by it."
+    ),
+    source="RFC 9334 (reference values)",
+    anchor="policy pin",
+    reasons={"expired": "The policy's valid_until is past."},
+)
+def reference_current(subject: Subject, policy: Policy) -> Finding:
+    until = policy.valid_until
+    if subject.evaluated_at.date() > until:
+        return failed("expired", f"the policy was valid until {until}; review its pins and renew it", expected=str(until))
+    return passed(f"the policy is valid until {until}", expected=str(until))
+
+
+@check(
+    "saved.recorded_at",
+    title="The date of the saved report agrees with the dates that others signed",
+    explanation=(
+        "When a report was recorded is the file's own claim. Intel and NVIDIA sign dates too: the report cannot be older than "
+        "the statements inside it, nor younger than their end. NVIDIA's token pins the time to about an hour, Intel's "
+        "collateral to about a month."
+    ),
+    source="RFC 9334 section 10 (freshness)",
+    anchor="Intel root, NVIDIA attestation service key",
+    reasons={
+        "before_signed_time": "The report claims to be older than a statement inside it.",
+        "after_signed_end": "The report claims to be younger than the end of a statement inside it.",
+        "in_future": "The report claims to come from the future.",
+        "no_signed_time": "Nothing in the report carries a signed date.",
+    },
+)
+def recorded_at(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    claimed, skew = subject.recorded_at, timedelta(seconds=CLOCK_SKEW)
+    if claimed is None:
+        return not_applicable("live", "the report was not saved, it came over a live connection")
+    if claimed > subject.wall_clock + skew:
+        return failed("in_future", f"the report claims to be recorded {claimed:%Y-%m-%d %H:%M} UTC, which is yet to come")
+    times = _signed_times(subject)
+    if not times:
+        return unevaluated("no_signed_time", "nothing in the report carries a date that Intel or NVIDIA signed")
+    for what, start, end in times:
+        if claimed < start - skew:
+            return failed("before_signed_time", f"the report claims to be older than {what}", observed=f"{claimed}")
+        if claimed > end + skew:
+            return failed("after_signed_end", f"the report claims to be younger than the end of {what}", observed=f"{claimed}")
+    return passed(f"recorded {claimed:%Y-%m-%d %H:%M} UTC, which agrees with {len(times)} signed dates")
+
+
+def _signed_times(subject: Subject) -> list[tuple[str, datetime, datetime]]:
+    """Start and end of every statement in the report that carries signed dates."""
+    times: list[tuple[str, datetime, datetime]] = []
+    collateral = subject.tdx.collateral if subject.tdx is not None else None
+    if collateral is not None and not isinstance(collateral, Problem):
+        for what, part in (("Intel's TCB info", collateral.tcb_info), ("Intel's QE identity", collateral.qe_identity)):
+            if not isinstance(part, Problem):
+                times.append((what, part.issue_date, part.next_update))
+    nras = subject.gpu.nras if subject.gpu is not None else None
+    if isinstance(nras, NrasClaims):
+        token = nras.answer.overall.times
+        start, end = (datetime.fromtimestamp(seconds, timezone.utc) for seconds in (token.iat, token.exp))
+        times.append(("NVIDIA's token", start, end))
+    return times

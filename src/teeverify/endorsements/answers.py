@@ -1,0 +1,61 @@
+"""Answers of endorsers by name, and how an outage or a bad answer becomes a `Problem`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TypeAlias, TypeVar
+
+from ..claims.problem import Problem, ProblemKind
+from ..errors import FormatError, NotRecordedError
+from ..flow import Answer, Response
+
+__all__ = ["Endorsements", "answer_body", "read_answer"]
+
+T = TypeVar("T")
+
+Endorsements: TypeAlias = Mapping[str, Answer]
+"""Answers by the name that the request plan gave them."""
+
+_NOT_AN_ANSWER = {"json_syntax", "json_not_utf8", "json_too_large"}
+
+
+def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:
+    """The successful answer of that name, or an UNAVAILABLE `Problem` (``not_asked``, ``not_recorded``, ``not_fetched``,
+    ``http_status``).
+    """
+    answer = answers.get(name)
+    if isinstance(answer, Response) and answer.status == 200:
+        return answer
+    if answer is None:
+        code, detail = "not_asked", f"{what} was not asked for"
+    elif isinstance(answer, Response):
+        code, detail = "http_status", f"{what} was answered with HTTP status {answer.status}"
+    else:
+        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
+        detail = f"{what} could not be had: {answer}"
+    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where=name)
+
+
+def read_answer(
+    answers: Endorsements, name: str, *, what: str, reader: Callable[[Response], T]
+) -> T | Problem:
+    """Read one answer with ``reader``, which may raise FormatError.
+
+    A body that is no document at all (a captive portal's page) is an outage, hence UNAVAILABLE; a document with wrong
+    content is INVALID.
+    """
+    response = answer_body(answers, name, what=what)
+    if isinstance(response, Problem):
+        return response
+    try:
+        return reader(response)
+    except FormatError as error:
+        outage = error.code in _NOT_AN_ANSWER
+        return Problem(
+            kind=ProblemKind.UNAVAILABLE if outage else ProblemKind.INVALID,
+            code="not_an_answer" if outage else error.code,
+            detail=str(error),
+            where=name,
+        )
+
+

@@ -1,0 +1,233 @@
+"""NEAR AI: model machines reached directly, and through the gateway ``cloud-api.near.ai``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..claims.problem import Problem, ProblemKind
+from ..claims.subject import Subject
+from ..crypto.dcap import pck_platform
+from ..derivation.tdx import read_hex_quote
+from ..endorsements.intel_pcs import intel_requests
+from ..endorsements.nvidia_nras import nras_requests
+from ..errors import FormatError, NotRecordedError, SavedReportError
+from ..flow import Answer, Flow, Request, Response, run
+from ..formats.tdx_quote import TdxQuote
+from ..limits import MAX_REPORT_BODY
+from ..saved import SavedReport
+from ..transport import ReplayTransport
+from ..verifier import Verifier
+from .near_claims import NearSession, derive_subjects
+from .near_wire import NearAsked, NearRecord, asked_from_url, read_records, read_report
+
+__all__ = ["NearVerifier", "attestation_flow"]
+
+_ALL: Final = ("gateway", "model", "compose_manager")
+_KEYS: Final = ("gateway", "model")
+_GPU: Final = ("model",)
+
+_APPLICABLE: Final[Mapping[str, tuple[str, ...]]] = {
+    "evidence.wellformed": _ALL,
+    "evidence.complete": _ALL,
+    "freshness.nonce_bound": _ALL,
+    "tdx.quote_signature": _ALL,
+    "tdx.quote_kind": _ALL,
+    "tdx.debug_off": _ALL,
+    "tdx.attributes": _ALL,
+    "tdx.module": _ALL,
+    "tcb.collateral_current": _ALL,
+    "tcb.not_revoked": _ALL,
+    "tcb.status": _ALL,
+    "tcb.advisories": _ALL,
+    "tcb.eval_number": _ALL,
+    "binding.report_data": _ALL,
+    "binding.signing_key": _KEYS,
+    "binding.tls_spki": _KEYS,
+    "binding.e2ee_key": _KEYS,
+    "binding.same_td": ("compose_manager",),
+    "dstack.event_digests": _ALL,
+    "dstack.rtmr_replay": _ALL,
+    "dstack.event_order": _ALL,
+    "dstack.compose_event": _ALL,
+    "dstack.mr_config_id": _ALL,
+    "dstack.key_provider": _ALL,
+    "dstack.reported_info": _ALL,
+    "pin.base_image": _ALL,
+    "pin.app_id": _ALL,
+    "pin.compose": _ALL,
+    "pin.kms_root": _ALL,
+    "pin.os_image": _ALL,
+    "pin.signing_key": _KEYS,
+    "pin.tls_spki": _KEYS,
+    "pin.reference_current": _ALL,
+    "gpu.present": _GPU,
+    "gpu.evidence_signature": _GPU,
+    "gpu.cert_chain": _GPU,
+    "gpu.nonce_bound": _GPU,
+    "gpu.distinct_devices": _GPU,
+    "gpu.same_fabric": _GPU,
+    "gpu.nras_token": _GPU,
+    "gpu.nras_result": _GPU,
+    "gpu.cpu_binding": _GPU,
+    "channel.tls_spki": _KEYS,
+    "policy.pinned": _ALL,
+    "saved.recorded_at": _ALL,
+}
+
+_GAPS: Final = (
+    "GPU and CPU evidence share a nonce, not a machine: a relay to another host's genuine GPUs would pass.",
+    "NVSwitches present no evidence; model weights are not measured.",
+    "The containers that see prompts are deployed by the compose-manager after boot: its log is its own word, not a "
+    "measurement.",
+    "Nothing in a quote names the model: the signing key stands for it only as far as you pin it.",
+    "Values of environment variables (allowed_envs) are not measured.",
+    "A hardware key extracted from some machine of Intel or NVIDIA forges everything here.",
+)
+_DIRECT: Final = "The model machine (Intel TDX) and its GPUs run the pinned software, and the connection ends inside it."
+_CLOUD: Final = (
+    "The connection ends inside the pinned gateway (Intel TDX), which sees prompts in the clear unless they are "
+    "encrypted to the model's key, and which answered with the evidence of a pinned model machine."
+)
+_CLOUD_GAP: Final = "The gateway commits to no particular model machine: prompts may go to another one of the same app."
+
+
+def attestation_flow(asked: NearAsked, *, nonce: bytes, model: str, with_nras: bool) -> Flow[NearSession]:
+    """The requests of one NEAR attestation session: the report, then all endorsements in one batch."""
+    request = Request(
+        method="GET",
+        url=asked.url,
+        headers={"Accept": "application/json", "Accept-Encoding": "identity", "X-No-Aliasing": "true"},
+        limit=MAX_REPORT_BODY,
+    )
+    (answer,) = yield (request,)
+    report = _report(answer)
+    document = report if isinstance(report, Problem) else read_report(report.body)
+    records = read_records(document, asked, model)
+    quotes: dict[str, TdxQuote | Problem] = {
+        record.id: read_hex_quote(record.members.get(_quote_member(record)), what=f"the quote of {record.id}")
+        for record in records
+    }
+    plan = _endorsement_plan(records, quotes, with_nras=with_nras)
+    answers: tuple[Answer, ...] = (yield tuple(plan.values())) if plan else ()
+    return NearSession(
+        asked=asked,
+        nonce=nonce,
+        model=model,
+        report=report,
+        records=_with_served_by(records, report),
+        quotes=quotes,
+        endorsements=dict(zip(plan, answers, strict=True)),
+    )
+
+
+def _quote_member(record: NearRecord) -> str:
+    return "quote" if record.role == "compose_manager" else "intel_quote"
+
+
+def _report(answer: Answer) -> Response | Problem:
+    if isinstance(answer, Response) and answer.status == 200:
+        return answer
+    if isinstance(answer, Response):
+        code, detail = "http_status", f"the report request was answered with HTTP status {answer.status}"
+    else:
+        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
+        detail = f"the attestation report could not be had: {answer}"
+    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="report")
+
+
+def _endorsement_plan(
+    records: tuple[NearRecord, ...], quotes: Mapping[str, TdxQuote | Problem], *, with_nras: bool
+) -> dict[str, Request]:
+    platforms = (pck_platform(quote.raw) for quote in quotes.values() if not isinstance(quote, Problem))
+    plan = intel_requests(platform for platform in platforms if platform is not None)
+    for record in records:
+        payload = record.members.get("nvidia_payload")
+        if with_nras and record.role == "model" and isinstance(payload, str) and payload:
+            plan |= nras_requests(record.id, payload.encode("utf-8"))
+    return plan
+
+
+def _with_served_by(records: tuple[NearRecord, ...], report: Response | Problem) -> tuple[NearRecord, ...]:
+    """Let model records carry what the gateway's response headers say about another provider or model."""
+    if isinstance(report, Problem):
+        return records
+    served = report.headers.get("x-serving-provider", ())
+    problems: list[Problem] = []
+    if any(value.strip().lower() != "near" for value in served):
+        problems.append(_other("other_provider", f"the gateway says that {served[0][:40]!r} serves the model"))
+    if report.headers.get("x-model-alias-resolved"):
+        problems.append(_other("other_model", "the gateway resolved the model's name to another model"))
+    if not problems:
+        return records
+    return tuple(
+        NearRecord(
+            id=record.id,
+            role=record.role,
+            members=record.members,
+            problems=(*record.problems, *problems),
+            ohttp=record.ohttp,
+            compose_manager=record.compose_manager,
+        )
+        if record.role == "model"
+        else record
+        for record in records
+    )
+
+
+def _other(code: str, detail: str) -> Problem:
+    return Problem(kind=ProblemKind.INVALID, code=code, detail=detail, where="report")
+
+
+class NearVerifier(Verifier):
+    """Judges NEAR AI endpoints: the subjects gateway, model and compose_manager."""
+
+    provider = "near"
+    applicable = _APPLICABLE
+
+    def _subjects_of_saved(
+        self, report: SavedReport, *, at: datetime, wall_clock: datetime
+    ) -> tuple[Subject, ...]:
+        asked = _recorded_request(report)
+        flow = attestation_flow(
+            asked, nonce=report.nonce, model=report.model, with_nras=self.policy.gpu.nras != "ignore"
+        )
+        session = run(flow, ReplayTransport(report))
+        return derive_subjects(
+            session, roots=self.roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock
+        )
+
+    def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
+        cloud = any(subject.role == "gateway" for subject in subjects)
+        return (_CLOUD, (_CLOUD_GAP, *_GAPS)) if cloud else (_DIRECT, _GAPS)
+
+
+def _recorded_request(report: SavedReport) -> NearAsked:
+    """The report request of a saved session; what it asked for is read from its URL.
+
+    Raises:
+        SavedReportError: there is none, or several that could be meant.
+    """
+    candidates: list[NearAsked] = []
+    for exchange in report.exchanges:
+        if exchange.request.method == "GET" and urlsplit_path(exchange.request.url).endswith("/attestation/report"):
+            try:
+                candidates.append(asked_from_url(exchange.request.url))
+            except FormatError as error:
+                raise SavedReportError(f"{error}, so the saved report is not one of NEAR") from None
+    ours = [asked for asked in candidates if asked.nonce == report.nonce] or candidates
+    if len(ours) != 1:
+        raise SavedReportError(
+            f"the saved report holds {len(ours)} NEAR report requests that could be meant, exactly one was expected"
+        )
+    return ours[0]
+
+
+def urlsplit_path(url: str) -> str:
+    """Path of a URL; empty when it cannot be read."""
+    try:
+        return urlsplit(url).path
+    except ValueError:
+        return ""

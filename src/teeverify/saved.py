@@ -1,0 +1,196 @@
+"""Saved report, version 1: the recorded traffic of one attestation session, as one JSON document.
+
+Everything in it is untrusted input. Reading it establishes its form and nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from attrs import field, frozen
+
+from .errors import FormatError, SavedReportError
+from .flow import Request, Response
+from .formats.encodings import decode_base64, decode_hex
+from .formats.strict_json import JsonValue, loads
+from .limits import MAX_EXCHANGES, MAX_REPORT_BODY, MAX_SAVED_REPORT
+
+__all__ = ["MEDIA_TYPE", "RecordedExchange", "SavedReport", "format_time", "parse_time"]
+
+MEDIA_TYPE: Final = "application/vnd.teeverify.saved-report.v1+json"
+_TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})\Z")
+
+
+@frozen(kw_only=True)
+class RecordedExchange:
+    """One request and its answer, as they were recorded."""
+
+    request: Request
+    response: Response
+
+
+@frozen(kw_only=True)
+class SavedReport:
+    """A saved report. ``nonce`` is 32 bytes, ``recorded_at`` an aware UTC time that the file merely claims.
+
+    ``digest`` is the SHA-256 (hex) of the file's bytes.
+    """
+
+    provider: str
+    model: str
+    nonce: bytes
+    recorded_at: datetime
+    exchanges: tuple[RecordedExchange, ...] = field(repr=False)
+    digest: str = ""
+
+    @classmethod
+    def load(cls, path: str | Path) -> SavedReport:
+        """Read a saved report from a file.
+
+        Raises:
+            SavedReportError: the file is missing, is a directory, or is not a saved report.
+        """
+        try:
+            with Path(path).open("rb") as file:
+                data = file.read(MAX_SAVED_REPORT + 1)
+        except OSError as error:
+            raise SavedReportError(f"the saved report {str(path)!r} cannot be read: {error.strerror}") from None
+        return cls.from_bytes(data)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> SavedReport:
+        """Read a saved report from its bytes.
+
+        Raises:
+            SavedReportError: the bytes are not a saved report of version 1.
+        """
+        try:
+            return _read(loads(data, what="the saved report", limit=MAX_SAVED_REPORT), data)
+        except FormatError as error:
+            raise SavedReportError(str(error)) from None
+
+    def to_bytes(self) -> bytes:
+        """Write the report as UTF-8 JSON; reading it back gives an equal report."""
+        document = {
+            "media_type": MEDIA_TYPE,
+            "provider": self.provider,
+            "model": self.model,
+            "nonce": self.nonce.hex(),
+            "recorded_at": format_time(self.recorded_at),
+            "exchanges": [_write_exchange(exchange) for exchange in self.exchanges],
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+
+
+def parse_time(value: object, *, what: str) -> datetime:
+    """Read an RFC 3339 time and return it in UTC; fractions beyond microseconds are cut.
+
+    Raises:
+        FormatError: ``not_a_time``.
+    """
+    match = _TIME.match(value) if isinstance(value, str) else None
+    if match:
+        day, clock, fraction, zone = match.groups()
+        text = f"{day}T{clock}.{(fraction or '.0')[1:7].ljust(6, '0')}{'+00:00' if zone in 'Zz' else zone}"
+        try:
+            return datetime.fromisoformat(text).astimezone(timezone.utc)
+        except (ValueError, OverflowError):
+            pass
+    raise FormatError("not_a_time", f"{what} is not an RFC 3339 time such as 2026-06-29T02:06:37Z")
+
+
+def format_time(at: datetime) -> str:
+    """An aware time in RFC 3339, UTC, with microseconds only where there are any."""
+    utc = at.astimezone(timezone.utc)
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if utc.microsecond else "%Y-%m-%dT%H:%M:%SZ")
+
+
+def _read(document: JsonValue, data: bytes) -> SavedReport:
+    if not isinstance(document, dict) or document.get("media_type") != MEDIA_TYPE:
+        raise FormatError("saved_report_shape", f"the document is not a saved report: media_type is not {MEDIA_TYPE}")
+    exchanges = document.get("exchanges")
+    if not isinstance(exchanges, list) or len(exchanges) > MAX_EXCHANGES:
+        raise FormatError("saved_report_shape", f"exchanges is not a list of at most {MAX_EXCHANGES} exchanges")
+    return SavedReport(
+        provider=_text(document, "provider", 64),
+        model=_text(document, "model", 512),
+        nonce=decode_hex(document.get("nonce"), what="nonce of the saved report", size=32),
+        recorded_at=parse_time(document.get("recorded_at"), what="recorded_at of the saved report"),
+        exchanges=tuple(_read_exchange(entry, f"exchange {i}") for i, entry in enumerate(exchanges)),
+        digest=hashlib.sha256(data).hexdigest(),
+    )
+
+
+def _read_exchange(entry: JsonValue, what: str) -> RecordedExchange:
+    request, response = _object(entry, "request", what), _object(entry, "response", what)
+    status = response.get("status")
+    if type(status) is not int or not 100 <= status <= 599:
+        raise FormatError("saved_report_shape", f"{what} has no HTTP status")
+    return RecordedExchange(
+        request=Request(
+            method=_text(request, "method", 16, what),
+            url=_text(request, "url", 8192, what),
+            body=_base64(request.get("body"), f"the request body of {what}"),
+            limit=MAX_REPORT_BODY,
+        ),
+        response=Response(
+            status=status,
+            headers=_headers(response.get("headers"), what),
+            body=_base64(response.get("body"), f"the response body of {what}") or b"",
+            peer_spki=_base64(response.get("peer_spki"), f"peer_spki of {what}"),
+        ),
+    )
+
+
+def _object(entry: JsonValue, name: str, what: str) -> dict[str, JsonValue]:
+    value = entry.get(name) if isinstance(entry, dict) else None
+    if not isinstance(value, dict):
+        raise FormatError("saved_report_shape", f"{what} has no {name} object")
+    return value
+
+
+def _text(members: dict[str, JsonValue], name: str, limit: int, what: str = "the saved report") -> str:
+    value = members.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        raise FormatError("saved_report_shape", f"{name} of {what} is not a text of 1 to {limit} characters")
+    return value
+
+
+def _base64(value: JsonValue, what: str) -> bytes | None:
+    return None if value is None else decode_base64(value, what=what, limit=MAX_REPORT_BODY)
+
+
+def _headers(value: JsonValue, what: str) -> Mapping[str, tuple[str, ...]]:
+    if not isinstance(value, dict) or len(value) > 256:
+        raise FormatError("saved_report_shape", f"{what} has no headers object")
+    headers: dict[str, tuple[str, ...]] = {}
+    for name, values in value.items():
+        if not isinstance(values, list) or not all(isinstance(item, str) for item in values):
+            raise FormatError("saved_report_shape", f"header {name[:50]!r} of {what} is not a list of texts")
+        if name.lower() in headers:
+            raise FormatError("saved_report_shape", f"header {name[:50]!r} of {what} occurs twice in different case")
+        headers[name.lower()] = tuple(values)
+    return headers
+
+
+def _write_exchange(exchange: RecordedExchange) -> dict[str, JsonValue]:
+    def text(data: bytes | None) -> str | None:
+        return None if data is None else base64.b64encode(data).decode()
+
+    request, response = exchange.request, exchange.response
+    return {
+        "request": {"method": request.method, "url": request.url, "body": text(request.body)},
+        "response": {
+            "status": response.status,
+            "headers": {name: list(values) for name, values in response.headers.items()},
+            "body": text(response.body),
+            "peer_spki": text(response.peer_spki),
+        },
+    }

@@ -1,0 +1,235 @@
+"""Verifiers: one session in, one verdict out.
+
+`ConfidentialVerifier` is what callers rely on; `Verifier` is the shared body that the provider classes fill in.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Protocol, runtime_checkable
+
+from .appraisal import judge_subject
+from .claims.problem import Problem
+from .claims.subject import Subject
+from .errors import ConfigurationError, UnknownProviderError
+from .policy import Policy
+from .roots import PRODUCTION_ROOTS, TrustRoots
+from .saved import SavedReport
+from .verdict import AttestationVerdict, AttestedKey, Outcome, Status, SubjectVerdict
+
+__all__ = ["ConfidentialVerifier", "Verifier", "VerifierRegistry", "verifier_for"]
+
+
+@runtime_checkable
+class ConfidentialVerifier(Protocol):
+    """Judges the attestation evidence of one provider."""
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider, as in policies and saved reports."""
+        ...
+
+    def verify_saved(self, report: SavedReport, *, at: datetime | None = None) -> AttestationVerdict:
+        """Judge a saved report as of ``at``, or of the time at which it says it was recorded."""
+        ...
+
+
+class Verifier(ABC):
+    """What all providers share: replay, appraisal, conclusion.
+
+    Args:
+        policy: what the caller demands; its provider must be this verifier's.
+        roots: trust anchors; anything but the vendors' own shows in every verdict.
+
+    Raises:
+        ConfigurationError: the policy is for another provider.
+    """
+
+    provider: str
+    """Name of the provider."""
+    applicable: Mapping[str, Collection[str]]
+    """Check ids of this provider and the roles that each applies to."""
+
+    def __init__(self, policy: Policy, *, roots: TrustRoots = PRODUCTION_ROOTS) -> None:
+        if policy.provider != self.provider:
+            raise ConfigurationError(
+                f"policy {policy.name!r} is for provider {policy.provider!r}, the evidence is of {self.provider!r}: "
+                f"choose a policy for {self.provider!r}"
+            )
+        self.policy = policy
+        self.roots = roots
+
+    def verify_saved(
+        self, report: SavedReport, *, at: datetime | None = None, now: datetime | None = None
+    ) -> AttestationVerdict:
+        """Judge a saved report without any network.
+
+        Args:
+            report: the saved report; everything in it is untrusted.
+            at: the time to judge for (aware); by default the time at which the report says it was recorded.
+            now: our own clock (aware), against which the report's claim is held.
+
+        Raises:
+            ConfigurationError: the report is of another provider, or a time is not aware.
+        """
+        if report.provider != self.provider:
+            raise ConfigurationError(f"the saved report is of provider {report.provider!r}, not {self.provider!r}")
+        clock = datetime.now(timezone.utc) if now is None else now
+        evaluated_at = report.recorded_at if at is None else at
+        if evaluated_at.tzinfo is None or clock.tzinfo is None:
+            raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
+        subjects = self._subjects_of_saved(report, at=evaluated_at.astimezone(timezone.utc), wall_clock=clock)
+        return self._conclude(subjects, report.model, report.nonce, evaluated_at.astimezone(timezone.utc))
+
+    @abstractmethod
+    def _subjects_of_saved(
+        self, report: SavedReport, *, at: datetime, wall_clock: datetime
+    ) -> tuple[Subject, ...]:
+        """Run the provider's flow over the recorded answers and derive its subjects."""
+
+    @abstractmethod
+    def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
+        """Who is still trusted, in a sentence, and what is not proven."""
+
+    def _conclude(
+        self, subjects: tuple[Subject, ...], model: str, nonce: bytes, at: datetime
+    ) -> AttestationVerdict:
+        judged = tuple(judge_subject(subject, self.policy, self.applicable) for subject in subjects)
+        outcome = _fold_subjects(judged)
+        verified = outcome is Outcome.VERIFIED
+        if verified:
+            judged = tuple(_with_keys(verdict, subject) for verdict, subject in zip(judged, subjects, strict=True))
+        boundary, gaps = self._boundary(subjects)
+        if self.roots.test:
+            boundary = f"TEST ROOTS, proves nothing about real hardware. {boundary}"
+        expires_at = min([self.policy.earliest_end(at), *_ends(subjects, at)]) if verified else None
+        return AttestationVerdict(
+            provider=self.provider,
+            model=model,
+            outcome=outcome,
+            policy_name=self.policy.name,
+            policy_digest=self.policy.digest,
+            nonce=nonce.hex(),
+            evaluated_at=at,
+            expires_at=expires_at,
+            trust_boundary=boundary,
+            gaps=gaps,
+            subjects=judged,
+            conclusion=_conclusion(outcome, judged, self.policy, at, expires_at, self.roots),
+            test_roots=self.roots.test,
+        )
+
+
+class VerifierRegistry:
+    """Verifier classes by provider name; an unknown name is an error, never a default."""
+
+    def __init__(self, classes: Mapping[str, type[Verifier]]) -> None:
+        self._classes = dict(classes)
+
+    def register(self, verifier: type[Verifier]) -> None:
+        """Add a verifier class under its provider's name.
+
+        Raises:
+            ConfigurationError: the name is taken.
+        """
+        if verifier.provider in self._classes:
+            raise ConfigurationError(f"provider {verifier.provider!r} is registered already")
+        self._classes[verifier.provider] = verifier
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """The registered names, sorted."""
+        return tuple(sorted(self._classes))
+
+    def get(self, provider: str) -> type[Verifier]:
+        """The class for a provider.
+
+        Raises:
+            UnknownProviderError: no verifier is registered under that name.
+        """
+        if provider not in self._classes:
+            known = ", ".join(self.providers)
+            raise UnknownProviderError(f"there is no verifier for provider {provider[:64]!r}; known are: {known}")
+        return self._classes[provider]
+
+
+def verifier_for(provider: str) -> type[Verifier]:
+    """The built-in verifier class for a provider.
+
+    Raises:
+        UnknownProviderError: no verifier is built in under that name.
+    """
+    from .providers.near import NearVerifier
+
+    return VerifierRegistry({NearVerifier.provider: NearVerifier}).get(provider)
+
+
+def _fold_subjects(judged: Sequence[SubjectVerdict]) -> Outcome:
+    outcomes = {verdict.outcome for verdict in judged}
+    if Outcome.REJECTED in outcomes:
+        return Outcome.REJECTED
+    return Outcome.VERIFIED if outcomes == {Outcome.VERIFIED} else Outcome.INCONCLUSIVE
+
+
+def _with_keys(verdict: SubjectVerdict, subject: Subject) -> SubjectVerdict:
+    """Mint the attested keys of a subject; only called once the whole verdict is VERIFIED."""
+    passed = {result.id for result in verdict.checks if result.status is Status.PASS}
+    keys: list[AttestedKey] = []
+    key, ohttp = subject.binding.signing_key, subject.binding.ohttp
+    if "binding.signing_key" in passed and key is not None and not isinstance(key, Problem):
+        public = key.public_key.hex() if key.public_key is not None else ""
+        keys.append(AttestedKey(use="signing", algorithm=key.algorithm, public_key=public, address=key.address.hex()))
+    if "binding.e2ee_key" in passed and ohttp is not None and not isinstance(ohttp, Problem):
+        keys.append(AttestedKey(use="ohttp", algorithm="ohttp", public_key=ohttp.key_config.hex()))
+    return SubjectVerdict(
+        id=verdict.id, role=verdict.role, outcome=verdict.outcome, checks=verdict.checks, attested_keys=tuple(keys)
+    )
+
+
+def _ends(subjects: Sequence[Subject], at: datetime) -> list[datetime]:
+    """Ends of everything that a verdict rests on and that carries a date."""
+    del at
+    ends: list[datetime] = []
+    for subject in subjects:
+        tdx, nras = subject.tdx, subject.gpu.nras if subject.gpu is not None else None
+        if tdx is not None and not isinstance(tdx.dcap, Problem):
+            ends.append(tdx.dcap.earliest_expiry)
+        if tdx is not None and not isinstance(tdx.pck, Problem):
+            ends.append(tdx.pck.not_after)
+        if nras is not None and not isinstance(nras, Problem):
+            ends.append(datetime.fromtimestamp(nras.answer.overall.times.exp, timezone.utc))
+    return ends
+
+
+def _conclusion(
+    outcome: Outcome,
+    judged: Sequence[SubjectVerdict],
+    policy: Policy,
+    at: datetime,
+    expires_at: datetime | None,
+    roots: TrustRoots,
+) -> str:
+    """The decisive line."""
+    results = [(verdict.id, result) for verdict in judged for result in verdict.checks]
+    deciding = [f"{result.id} ({subject})" for subject, result in results if result.decides is outcome]
+    waived = sorted({result.id for _, result in results if not result.enforced})
+    passes = sum(result.status is Status.PASS for _, result in results)
+    under = f"as of {at:%Y-%m-%d %H:%M:%S} UTC under policy {policy.name!r} ({policy.digest[:12]})"
+    if outcome is Outcome.VERIFIED:
+        what = f"{len(judged)} subjects, {passes} checks passed"
+    elif outcome is Outcome.REJECTED:
+        what = f"failed: {', '.join(deciding[:6])}{' ...' if len(deciding) > 6 else ''}"
+    else:
+        what = f"not evaluated: {', '.join(deciding[:6])}{' ...' if len(deciding) > 6 else ''}"
+    parts = [f"{outcome.value} {under}: {what}"]
+    if waived:
+        parts.append(f"waived: {', '.join(waived)}")
+    if expires_at is not None:
+        parts.append(f"holds until {expires_at:%Y-%m-%d %H:%M:%S} UTC")
+    if roots.test:
+        parts.append("under TEST ROOTS, which prove nothing about real hardware")
+    return "; ".join(parts)
+
+
