@@ -80,22 +80,35 @@ class Verifier(ABC):
         evaluated_at = report.recorded_at if at is None else at
         if evaluated_at.tzinfo is None or clock.tzinfo is None:
             raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
-        subjects = self._subjects_of_saved(report, at=evaluated_at.astimezone(timezone.utc), wall_clock=clock)
-        return self._conclude(subjects, report.model, report.nonce, evaluated_at.astimezone(timezone.utc))
+        evaluated_at = evaluated_at.astimezone(timezone.utc)
+        with_nras = self.policy.gpu.nras != "ignore"
+        subjects = self.subjects_of_saved(
+            report, roots=self.roots, at=evaluated_at, wall_clock=clock, with_nras=with_nras
+        )
+        return self.conclude(subjects, model=report.model, nonce=report.nonce, at=evaluated_at)
 
+    @classmethod
     @abstractmethod
-    def _subjects_of_saved(
-        self, report: SavedReport, *, at: datetime, wall_clock: datetime
+    def subjects_of_saved(
+        cls, report: SavedReport, *, roots: TrustRoots, at: datetime, wall_clock: datetime, with_nras: bool = True
     ) -> tuple[Subject, ...]:
-        """Run the provider's flow over the recorded answers and derive its subjects."""
+        """Run the provider's flow over the recorded answers and derive its subjects, judging nothing.
+
+        Raises:
+            SavedReportError: the report holds no session of this provider.
+        """
 
     @abstractmethod
     def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
         """Who is still trusted, in a sentence, and what is not proven."""
 
-    def _conclude(
-        self, subjects: tuple[Subject, ...], model: str, nonce: bytes, at: datetime
+    def conclude(
+        self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime
     ) -> AttestationVerdict:
+        """Judge derived subjects under the policy and fold them to a verdict.
+
+        Pure: for callers who do their own I/O. ``nonce`` is the 32-byte challenge, ``at`` the aware time of the verdict.
+        """
         judged = tuple(judge_subject(subject, self.policy, self.applicable) for subject in subjects)
         outcome = _fold_subjects(judged)
         verified = outcome is Outcome.VERIFIED

@@ -8,7 +8,7 @@ from ..claims.gpu import NrasClaims
 from ..claims.problem import Problem
 from ..claims.subject import Subject
 from ..limits import CLOCK_SKEW
-from ..policy import Policy
+from ..policy import Policy, utc_day
 from .catalogue import Finding, check, failed, not_applicable, passed, unevaluated
 
 __all__: list[str] = []
@@ -26,6 +26,7 @@ __all__: list[str] = []
     reasons={
         "role_not_pinned": "The policy has no pins for this role.",
         "incomplete_pins": "The policy does not pin both the base image and the workload of this role.",
+        "unenforced_pin": "The policy pins something that this kind of evidence does not show, so nothing would enforce it.",
     },
 )
 def policy_pinned(subject: Subject, policy: Policy) -> Finding:
@@ -34,6 +35,18 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
         return failed("role_not_pinned", f"the policy pins nothing for role {subject.role}, so any software would do")
     if not pins.is_pinned:
         return failed("incomplete_pins", f"the policy does not pin both base image and workload of role {subject.role}")
+    shown = {
+        "app_ids": subject.dstack,
+        "compose": subject.dstack,
+        "kms_roots": subject.dstack,
+        "os_images": subject.dstack,
+        "signing_keys": subject.binding.signing_key,
+        "tls_spki": subject.binding.tls_fingerprint,
+        "pcrs": None,  # a TD has none
+    }
+    idle = [name for name, section in shown.items() if section is None and getattr(pins, name) is not None]
+    if idle:
+        return failed("unenforced_pin", f"the policy pins {idle[0]} for role {subject.role}, which this evidence does not show")
     return passed(f"the policy pins base image and workload of role {subject.role}")
 
 
@@ -50,7 +63,7 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
 )
 def reference_current(subject: Subject, policy: Policy) -> Finding:
     until = policy.valid_until
-    if subject.evaluated_at.date() > until:
+    if utc_day(subject.evaluated_at) > until:
         return failed("expired", f"the policy was valid until {until}; review its pins and renew it", expected=str(until))
     return passed(f"the policy is valid until {until}", expected=str(until))
 

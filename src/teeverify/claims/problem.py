@@ -8,7 +8,7 @@ that was really there.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 import attrs
@@ -17,6 +17,8 @@ from attrs import frozen
 __all__ = ["Problem", "ProblemKind", "UnjudgeableError", "need", "problems_in"]
 
 T = TypeVar("T")
+
+_CLAIMS = "teeverify.claims."
 
 
 class ProblemKind(enum.Enum):
@@ -61,20 +63,19 @@ def need(claim: T | Problem) -> T:
 
 
 def problems_in(value: object) -> Iterator[Problem]:
-    """Yield every `Problem` inside an attrs value, tuple or mapping, depth first.
+    """Yield every `Problem` inside a claims value, tuple or mapping, depth first.
 
     evidence.wellformed and evidence.complete use it, so that no part of the evidence has to be listed by hand there.
+    Values of `teeverify.formats` are whole by construction and hold no Problem, so they are not searched.
     """
     if isinstance(value, Problem):
         yield value
-    elif attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
-            yield from problems_in(getattr(value, field.name))
     elif isinstance(value, tuple):
         for item in value:
             yield from problems_in(item)
-    elif isinstance(value, dict):
+    elif isinstance(value, Mapping):
         for item in value.values():
             yield from problems_in(item)
-
-
+    elif type(value).__module__.startswith(_CLAIMS) and attrs.has(type(value)):
+        for field in attrs.fields(type(value)):
+            yield from problems_in(getattr(value, field.name))

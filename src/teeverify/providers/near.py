@@ -17,6 +17,7 @@ from ..errors import FormatError, NotRecordedError, SavedReportError
 from ..flow import Answer, Flow, Request, Response, run
 from ..formats.tdx_quote import TdxQuote
 from ..limits import MAX_REPORT_BODY
+from ..roots import TrustRoots
 from ..saved import SavedReport
 from ..transport import ReplayTransport
 from ..verifier import Verifier
@@ -187,17 +188,19 @@ class NearVerifier(Verifier):
     provider = "near"
     applicable = _APPLICABLE
 
-    def _subjects_of_saved(
-        self, report: SavedReport, *, at: datetime, wall_clock: datetime
+    @classmethod
+    def subjects_of_saved(
+        cls, report: SavedReport, *, roots: TrustRoots, at: datetime, wall_clock: datetime, with_nras: bool = True
     ) -> tuple[Subject, ...]:
+        """The gateway (cloud shape), the model machines and their compose-managers of a saved session.
+
+        Raises:
+            SavedReportError: the report holds no NEAR report request, or several that could be meant.
+        """
         asked = _recorded_request(report)
-        flow = attestation_flow(
-            asked, nonce=report.nonce, model=report.model, with_nras=self.policy.gpu.nras != "ignore"
-        )
+        flow = attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=with_nras)
         session = run(flow, ReplayTransport(report))
-        return derive_subjects(
-            session, roots=self.roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock
-        )
+        return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
     def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
         cloud = any(subject.role == "gateway" for subject in subjects)
@@ -212,7 +215,7 @@ def _recorded_request(report: SavedReport) -> NearAsked:
     """
     candidates: list[NearAsked] = []
     for exchange in report.exchanges:
-        if exchange.request.method == "GET" and urlsplit_path(exchange.request.url).endswith("/attestation/report"):
+        if exchange.request.method == "GET" and _path_of(exchange.request.url).endswith("/attestation/report"):
             try:
                 candidates.append(asked_from_url(exchange.request.url))
             except FormatError as error:
@@ -225,7 +228,7 @@ def _recorded_request(report: SavedReport) -> NearAsked:
     return ours[0]
 
 
-def urlsplit_path(url: str) -> str:
+def _path_of(url: str) -> str:
     """Path of a URL; empty when it cannot be read."""
     try:
         return urlsplit(url).path

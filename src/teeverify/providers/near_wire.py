@@ -20,7 +20,7 @@ from ..formats.encodings import decode_hex
 from ..formats.strict_json import JsonValue, loads
 from ..limits import MAX_MODELS, MAX_REPORT_BODY
 
-__all__ = ["CLOUD_HOST", "NearAsked", "NearRecord", "asked_from_url", "near_url", "read_records", "read_report"]
+__all__ = ["CLOUD_HOST", "NearAsked", "NearRecord", "asked_from_url", "default_url", "near_url", "read_records", "read_report"]
 
 CLOUD_HOST: Final = "cloud-api.near.ai"
 _PATH: Final = "/v1/attestation/report"
@@ -76,6 +76,17 @@ def near_url(host: str, *, model: str, nonce: bytes, algorithm: str = "ed25519",
         parameters["model"] = model
     query = "&".join(f"{name}={quote(value, safe='')}" for name, value in sorted(parameters.items()))
     return f"https://{host}{_PATH}?{query}"
+
+
+def default_url(body: bytes, *, model: str, nonce: bytes) -> str:
+    """URL that this library would have asked for a bare answer: ed25519, TLS-bound.
+
+    The shape is taken from the answer here, for want of a URL. That decides nothing: in either shape the connection's
+    key has to be known, and a record of the other shape lacks what the role demands.
+    """
+    document = read_report(body)
+    cloud = isinstance(document, Mapping) and "gateway_attestation" in document
+    return near_url(CLOUD_HOST if cloud else "completions.near.ai", model=model, nonce=nonce)
 
 
 def asked_from_url(url: str) -> NearAsked:

@@ -1,0 +1,5 @@
+"""``python -m teeverify``."""
+
+from .cli import entry
+
+entry()

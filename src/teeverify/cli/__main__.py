@@ -1,0 +1,5 @@
+"""``python -m teeverify.cli``."""
+
+from . import entry
+
+entry()

@@ -1,0 +1,93 @@
+"""``teeverify policy pin``: write a first policy from a report whose hardware checks pass."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Collection, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Final
+
+from ..appraisal import appraise
+from ..claims.problem import Problem
+from ..claims.subject import Subject
+from ..errors import ConfigurationError
+from ..policy import Policy
+from ..policy_pin import PinObservation, pin_policy
+from ..roots import PRODUCTION_ROOTS, TrustRoots
+from ..saved import SavedReport
+from ..verifier import verifier_for
+
+__all__ = ["run"]
+
+_NOT_HARDWARE: Final = frozenset({"channel.tls_spki", "gpu.nras_token", "gpu.nras_result", "saved.recorded_at"})
+"""Checks of the session rather than of the machine: a report without them can still show what to pin."""
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge the hardware of a saved report, then print or write the policy that pins what it shows."""
+    report = SavedReport.load(args.saved)
+    roots = TrustRoots.from_directory(args.test_roots) if args.test_roots else PRODUCTION_ROOTS
+    verifier = verifier_for(report.provider)
+    subjects = verifier.subjects_of_saved(
+        report, roots=roots, at=report.recorded_at, wall_clock=datetime.now(timezone.utc)
+    )
+    text = pin_policy(
+        [_observe(subject) for subject in subjects],
+        provider=report.provider,
+        name=args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
+        recorded_at=report.recorded_at,
+        source=f"the saved report {Path(args.saved).name} (SHA-256 {report.digest})",
+    )
+    _refuse_bad_hardware(subjects, Policy.from_toml(text), verifier.applicable)
+    if args.out is None:
+        print(text, end="")
+        return 0
+    try:
+        Path(args.out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the policy cannot be written to {args.out!r}: {error.strerror}") from None
+    print(f"Wrote {args.out}. It pins what was observed; whether that software is good is yours to decide.", file=sys.stderr)
+    return 0
+
+
+def _observe(subject: Subject) -> PinObservation:
+    quote = subject.tdx.quote if subject.tdx is not None else None
+    identity = subject.dstack.identity if subject.dstack is not None else None
+    if quote is None or identity is None or isinstance(quote, Problem) or isinstance(identity, Problem):
+        raise ConfigurationError(f"{subject.id} shows no quote or no identity that could be pinned")
+    collateral = subject.tdx.collateral if subject.tdx is not None else None
+    tcb = None if collateral is None or isinstance(collateral, Problem) else collateral.tcb_info
+    devices = subject.gpu.devices if subject.gpu is not None else ()
+    architectures = {d.certificate.architecture for d in devices if not isinstance(d.certificate, Problem)}
+    return PinObservation(
+        role=subject.role,
+        mrtd=quote.report.mr_td,
+        rtmr0=quote.report.rtmr0,
+        rtmr1=quote.report.rtmr1,
+        rtmr2=quote.report.rtmr2,
+        rtmr3=quote.report.rtmr3,
+        mr_seam=quote.report.mr_seam,
+        app_id=identity.app_id,
+        compose_hash=identity.compose_hash,
+        kms_root=identity.key_provider.id,
+        os_image=identity.os_image_hash,
+        has_event_log=True,
+        gpu_count=len(devices) or None,
+        gpu_arch=next(iter(architectures)) if len(architectures) == 1 else None,
+        eval_number=None if tcb is None or isinstance(tcb, Problem) else tcb.eval_number,
+        hardware_ok=True,  # the text is thrown away unless _refuse_bad_hardware agrees
+    )
+
+
+def _refuse_bad_hardware(
+    subjects: tuple[Subject, ...], policy: Policy, applicable: Mapping[str, Collection[str]]
+) -> None:
+    """Every check but those of the session must pass under the policy just written, or nothing is written."""
+    for subject in subjects:
+        for result in appraise(subject, policy, applicable):
+            if result.decides is not None and result.id not in _NOT_HARDWARE:
+                raise ConfigurationError(
+                    f"nothing was pinned, because {result.id} of {subject.id} is {result.status.value}: {result.summary}"
+                )

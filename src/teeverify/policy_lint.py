@@ -1,0 +1,105 @@
+"""Advice on a policy that is valid and could still be better."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from .policy import Policy, ReferenceValues, Waiver, utc_day
+
+__all__ = ["lint"]
+
+_LONG = timedelta(days=366)
+
+
+def lint(policy: Policy, at: datetime) -> tuple[str, ...]:
+    """Advice, one sentence each, in the order of the file; empty when there is nothing to say.
+
+    Args:
+        policy: the policy.
+        at: the aware time that dates are held against.
+
+    Raises:
+        ConfigurationError: ``at`` has no time zone.
+    """
+    return tuple(_advice(policy, at))
+
+
+def _advice(policy: Policy, at: datetime) -> Iterator[str]:
+    yield from _validity(policy, at)
+    yield from _tcb(policy)
+    yield from _gpu(policy)
+    for role, values in policy.pins.items():
+        yield from _pins(role, values)
+    expired = policy.expired_waivers(at)
+    for index, waiver in enumerate(policy.waivers):
+        yield from _waiver(f"waive[{index}]", waiver, policy, waiver in expired)
+
+
+def _validity(policy: Policy, at: datetime) -> Iterator[str]:
+    today = utc_day(at)
+    if policy.valid_until < today:
+        yield f"valid_until is {policy.valid_until}, which is past: observe the provider again and renew the pins"
+    elif policy.valid_until - today > _LONG:
+        yield f"valid_until is {policy.valid_until}, more than a year ahead: look at the pins again sooner"
+
+
+def _tcb(policy: Policy) -> Iterator[str]:
+    tcb = policy.tcb
+    out_of_date = [status for status in tcb.accept if status.startswith("OutOfDate")]
+    if out_of_date and tcb.allow_advisories:
+        yield (
+            f"tcb.accept holds {' and '.join(out_of_date)} and tcb.allow_advisories {len(tcb.allow_advisories)} known "
+            "weaknesses: any machine that lacks these updates is accepted, so end this with a valid_until that is near"
+        )
+    elif out_of_date:
+        yield (
+            f"tcb.accept holds {' and '.join(out_of_date)} and tcb.allow_advisories is empty: such a level nearly "
+            "always carries advisories, so name the ones you accept or drop the status"
+        )
+    if tcb.min_eval_number == 0:
+        yield (
+            "tcb.min_eval_number is 0, so old collateral of Intel counts as long as it has not run out: set it to the "
+            "number that a current report shows"
+        )
+
+
+def _gpu(policy: Policy) -> Iterator[str]:
+    if not policy.gpu.require:
+        yield "gpu.require is false, so a model that shows no GPU evidence is accepted: set it to true"
+    if policy.gpu.nras == "ignore":
+        yield 'gpu.nras is "ignore", so the GPU firmware is compared with nothing: use "when_present" or "required"'
+
+
+def _pins(role: str, values: ReferenceValues) -> Iterator[str]:
+    if not values.is_pinned and not values.is_enclave_pinned:
+        yield from _unpinned(role, values)
+    zero = [image.label for image in values.base_images or () if image.rtmr3 is not None and not any(image.rtmr3)]
+    if zero:
+        yield (
+            f"pins.{role}.base_images holds an rtmr3 of zeros ({', '.join(zero)}): nothing was measured into that "
+            "register, so it tells no workload from another; ask the provider for an image that measures its workload"
+        )
+
+
+def _unpinned(role: str, values: ReferenceValues) -> Iterator[str]:
+    if values.pcrs is not None:
+        yield f"pins.{role}.pcrs has a table without pcr0, so the enclave image is not pinned: add pcr0 to every table"
+    elif values.base_images is None:
+        yield f"pins.{role} has no base_images, so any image could report these values: policy.pinned fails, pin them"
+    else:
+        yield (
+            f"pins.{role} names no workload, so any program may run on that image and policy.pinned fails: pin "
+            "compose, or rtmr3 in every base image where the provider shows no event log (app_ids alone do not count)"
+        )
+
+
+def _waiver(key: str, waiver: Waiver, policy: Policy, expired: bool) -> Iterator[str]:
+    if waiver.expires is None:
+        yield f"{key} ({waiver.check}) has no expires, so it stays for ever: give it a last day"
+    elif expired:
+        yield f"{key} ({waiver.check}) ended on {waiver.expires}, so the check is enforced again: remove or renew it"
+    if waiver.role is not None and policy.pins_for(waiver.role) is None:
+        yield f"{key} ({waiver.check}) is for role {waiver.role}, which has no pins: pin that role or remove the waiver"
+    if waiver.check == "policy.pinned":
+        yield f"{key} waives policy.pinned, so genuine hardware that runs anything at all is accepted: pin it instead"

@@ -1,0 +1,70 @@
+"""A verdict as one JSON document, schema ``teeverify.verdict/v1`` (``verdict.schema.json`` beside this file)."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from typing import Any, Final
+
+from ..saved import format_time
+from ..verdict import AttestationVerdict, CheckResult, SubjectVerdict
+
+__all__ = ["SCHEMA", "json_schema", "to_document", "to_json"]
+
+SCHEMA: Final = "teeverify.verdict/v1"
+
+
+def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
+    """The verdict as JSON values; times are RFC 3339 in UTC, the nonce and keys are hex."""
+    return {
+        "schema": SCHEMA,
+        "provider": verdict.provider,
+        "model": verdict.model,
+        "outcome": verdict.outcome.value,
+        "verified": verdict.verified,
+        "policy_digest": verdict.policy_digest,
+        "nonce": verdict.nonce,
+        "evaluated_at": format_time(verdict.evaluated_at),
+        "expires_at": None if verdict.expires_at is None else format_time(verdict.expires_at),
+        "trust_boundary": verdict.trust_boundary,
+        "gaps": list(verdict.gaps),
+        "subjects": [_subject(subject) for subject in verdict.subjects],
+    }
+
+
+def to_json(verdict: AttestationVerdict) -> str:
+    """The document as text: ASCII only, two spaces of indentation."""
+    return json.dumps(to_document(verdict), indent=2)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every document of `to_document` satisfies."""
+    text = resources.files(__package__).joinpath("verdict.schema.json").read_text("utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _subject(subject: SubjectVerdict) -> dict[str, Any]:
+    return {
+        "id": subject.id,
+        "role": subject.role,
+        "outcome": subject.outcome.value,
+        "attested_keys": [
+            {"use": key.use, "algorithm": key.algorithm, "public_key": key.public_key, "address": key.address}
+            for key in subject.attested_keys
+        ],
+        "checks": [_check(check) for check in subject.checks],
+    }
+
+
+def _check(check: CheckResult) -> dict[str, Any]:
+    return {
+        "id": check.id,
+        "status": check.status.value,
+        "enforced": check.enforced,
+        "reason": check.reason,
+        "summary": check.summary,
+        "expected": check.expected,
+        "observed": check.observed,
+        "anchor": check.anchor,
+    }
