@@ -84,9 +84,11 @@ _ERRORS = (
 )
 _HOMES = {
     **dict.fromkeys(_ERRORS.split(), "errors"),
-    **dict.fromkeys("BaseImage GpuPolicy Policy ReferenceValues TcbPolicy Waiver".split(), "policy"),
-    **dict.fromkeys("AttestationVerdict AttestedKey CheckResult Outcome Status SubjectVerdict".split(), "verdict"),
-    **dict.fromkeys("ConfidentialVerifier Verifier VerifierRegistry verifier_for".split(), "verifier"),
+    **dict.fromkeys(["BaseImage", "GpuPolicy", "Policy", "ReferenceValues", "TcbPolicy", "Waiver"], "policy"),
+    **dict.fromkeys(
+        ["AttestationVerdict", "AttestedKey", "CheckResult", "Outcome", "Status", "SubjectVerdict"], "verdict"
+    ),
+    **dict.fromkeys(["ConfidentialVerifier", "Verifier", "VerifierRegistry", "verifier_for"], "verifier"),
     "NearVerifier": "providers.near",
     "ReplayTransport": "transport",
     "SavedReport": "saved",

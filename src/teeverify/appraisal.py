@@ -2,8 +2,8 @@
 
 1. A subject whose report could not be had is not judged at all: every check is unevaluated.
 2. A check with a failed prerequisite does not run and is unevaluated: the failure above it is the reason.
-3. A check with an unevaluated prerequisite runs. Its fail stands, since nothing that is still unknown could mend it; its
-   pass becomes unevaluated, since it would rest on something unproven.
+3. A check with an unevaluated prerequisite runs. Its fail stands, since nothing that is still unknown could mend it;
+   its pass becomes unevaluated, since it would rest on something unproven.
 4. A waived check runs like the others and does not decide.
 """
 
@@ -26,9 +26,7 @@ def judge_subject(subject: Subject, policy: Policy, applicable: Mapping[str, Col
     return SubjectVerdict(id=subject.id, role=subject.role, outcome=fold(results), checks=results)
 
 
-def appraise(
-    subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]
-) -> tuple[CheckResult, ...]:
+def appraise(subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]) -> tuple[CheckResult, ...]:
     """Run every applicable check of the provider on one subject, in catalogue order."""
     outage = next((problem for problem in subject.record if problem.kind is ProblemKind.UNAVAILABLE), None)
     checks = {check.id: check for check in all_checks() if check.id in applicable}
@@ -107,5 +105,3 @@ def _prerequisites_first(checks: Mapping[str, Check]) -> Sequence[Check]:
     for check_id in checks:
         visit(check_id)
     return tuple(ordered.values())
-
-

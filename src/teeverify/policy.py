@@ -130,7 +130,7 @@ class Policy:
         Raises:
             PolicyError: the file cannot be read, is not TOML, or is not a policy; the message names file and key.
         """
-        from .policy_toml import load_policy  # noqa: PLC0415 - the reader builds this class
+        from .policy_toml import load_policy
 
         return load_policy(path)
 
@@ -141,7 +141,7 @@ class Policy:
         Raises:
             PolicyError: it is not TOML or not a policy; the message names the key.
         """
-        from .policy_toml import read_policy  # noqa: PLC0415 - the reader builds this class
+        from .policy_toml import read_policy
 
         return read_policy(source)
 
@@ -152,7 +152,7 @@ class Policy:
         Raises:
             PolicyError: there is no such policy; the message lists the names.
         """
-        from .policy_toml import load_builtin  # noqa: PLC0415 - the reader builds this class
+        from .policy_toml import load_builtin
 
         return load_builtin(name)
 

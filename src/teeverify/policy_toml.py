@@ -86,9 +86,9 @@ def read_policy(source: str | bytes) -> Policy:
 
 def _parse(source: str | bytes) -> dict[str, Any]:
     if sys.version_info >= (3, 11):
-        import tomllib  # noqa: PLC0415 - only who reads a policy pays for it
+        import tomllib
     else:
-        import tomli as tomllib  # noqa: PLC0415
+        import tomli as tomllib
     if not isinstance(source, str | bytes):
         raise PolicyError(f"the policy is {kind(source)}, TOML text or bytes were expected: pass the file's content")
     if len(source) > MAX_POLICY:

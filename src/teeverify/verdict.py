@@ -60,7 +60,9 @@ class CheckResult:
         """The outcome that this result alone forces, or None where it allows VERIFIED."""
         if not self.enforced:
             return None
-        return {Status.FAIL: Outcome.REJECTED, Status.UNEVALUATED: Outcome.INCONCLUSIVE}.get(self.status)
+        if self.status is Status.FAIL:
+            return Outcome.REJECTED
+        return Outcome.INCONCLUSIVE if self.status is Status.UNEVALUATED else None
 
 
 @frozen(kw_only=True)
@@ -103,9 +105,9 @@ class SubjectVerdict:
 class AttestationVerdict:
     """The judgement of one attestation session under one policy at one time.
 
-    ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED and
-    is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps`` what
-    is not proven.
+    ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED
+    and is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps``
+    what is not proven.
     """
 
     provider: str

@@ -102,12 +102,11 @@ class Verifier(ABC):
     def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
         """Who is still trusted, in a sentence, and what is not proven."""
 
-    def conclude(
-        self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime
-    ) -> AttestationVerdict:
+    def conclude(self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime) -> AttestationVerdict:
         """Judge derived subjects under the policy and fold them to a verdict.
 
-        Pure: for callers who do their own I/O. ``nonce`` is the 32-byte challenge, ``at`` the aware time of the verdict.
+        Pure: for callers who do their own I/O. ``nonce`` is the 32-byte challenge, ``at`` the aware time of the
+        verdict.
         """
         judged = tuple(judge_subject(subject, self.policy, self.applicable) for subject in subjects)
         outcome = _fold_subjects(judged)
@@ -244,5 +243,3 @@ def _conclusion(
     if roots.test:
         parts.append("under TEST ROOTS, which prove nothing about real hardware")
     return "; ".join(parts)
-
-

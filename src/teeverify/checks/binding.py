@@ -15,10 +15,10 @@ __all__: list[str] = []
     "binding.report_data",
     title="The quote holds exactly what this kind of machine must put into it",
     explanation=(
-        "Software in a TD may put 64 bytes of its choice into a quote. The first half must be the signing key (alone, or "
-        "hashed together with the TLS key), or for the compose-manager the hash of its action log. We compute it from the "
-        "values that the report shows, in the form that we asked for; another key, another form or a changed log gives "
-        "other bytes."
+        "Software in a TD may put 64 bytes of its choice into a quote. The first half must be the signing key (alone, "
+        "or hashed together with the TLS key), or for the compose-manager the hash of its action log. We compute it "
+        "from the values that the report shows, in the form that we asked for; another key, another form or a changed "
+        "log gives other bytes."
     ),
     requires=("tdx.quote_signature",),
     source="NEAR AI attestation report, REPORTDATA[0:32]",
@@ -52,9 +52,9 @@ def report_data(subject: Subject, policy: Policy) -> Finding:
     "binding.signing_key",
     title="The signing key is the one that the quote names",
     explanation=(
-        "The quote names a key by its address, while clients encrypt to and verify with the public key that stands beside it. "
-        "A report that shows a stranger's public key next to the right address would have prompts encrypted to the stranger. "
-        "The address is therefore recomputed from the public key, for the algorithm that we asked for."
+        "The quote names a key by its address, while clients encrypt to and verify with the public key that stands "
+        "beside it. A report that shows a stranger's public key next to the right address would have prompts encrypted "
+        "to the stranger. The address is therefore recomputed from the public key, for the algorithm that we asked for."
     ),
     requires=("binding.report_data",),
     source="Ethereum address (Keccak-256 of the secp256k1 key, last 20 bytes); RFC 8032; NEAR AI attestation report",
@@ -95,9 +95,9 @@ def signing_key(subject: Subject, policy: Policy) -> Finding:
     "binding.tls_spki",
     title="The quote names the TLS key",
     explanation=(
-        "When we ask for it, the machine hashes the fingerprint of its TLS key into the quote, together with the signing key. "
-        "The fingerprint must then be in the report; a report without it is a downgrade, whatever else it holds. That the "
-        "connection really ends at that key is channel.tls_spki."
+        "When we ask for it, the machine hashes the fingerprint of its TLS key into the quote, together with the "
+        "signing key. The fingerprint must then be in the report; a report without it is a downgrade, whatever else it "
+        "holds. That the connection really ends at that key is channel.tls_spki."
     ),
     requires=("binding.report_data",),
     source="NEAR AI attestation report, include_tls_fingerprint; RFC 7469 (SPKI fingerprints)",
@@ -118,9 +118,9 @@ def tls_spki(subject: Subject, policy: Policy) -> Finding:
     "binding.e2ee_key",
     title="The Oblivious HTTP key is signed by the attested key",
     explanation=(
-        "A key configuration for Oblivious HTTP comes with an ed25519 signature. It is worth something only if the signature "
-        "verifies and the signer is the key that this very quote names; then prompts may be encrypted to it. The signature "
-        "holds no nonce, so it can be older than the report."
+        "A key configuration for Oblivious HTTP comes with an ed25519 signature. It is worth something only if the "
+        "signature verifies and the signer is the key that this very quote names; then prompts may be encrypted to it. "
+        "The signature holds no nonce, so it can be older than the report."
     ),
     requires=("binding.signing_key",),
     source="RFC 9458; NEAR AI attestation report, ohttp_attestation",
@@ -160,13 +160,16 @@ def e2ee_key(subject: Subject, policy: Policy) -> Finding:
     "binding.same_td",
     title="The compose-manager's quote comes from the model's own machine",
     explanation=(
-        "The compose-manager shows a second quote over its log of deployments. It tells something about the model only if it "
-        "was made by the same virtual machine: same registers, same configuration, same quoting platform."
+        "The compose-manager shows a second quote over its log of deployments. It tells something about the model only "
+        "if it was made by the same virtual machine: same registers, same configuration, same quoting platform."
     ),
     requires=("tdx.quote_signature",),
     source="NEAR AI compose-manager; Intel TDX Module specification, TD report",
     anchor="Intel root",
-    reasons={"other_td": "A register or the platform of the two quotes differs.", "same_quote": "It is the model's own quote."},
+    reasons={
+        "other_td": "A register or the platform of the two quotes differs.",
+        "same_quote": "It is the model's own quote.",
+    },
 )
 def same_td(subject: Subject, policy: Policy) -> Finding:
     del policy

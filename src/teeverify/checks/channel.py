@@ -14,9 +14,9 @@ __all__: list[str] = []
     "channel.tls_spki",
     title="The connection ends at the attested TLS key",
     explanation=(
-        "A perfect report says nothing about who relayed it. The key of the TLS connection that brought it must be the key "
-        "that the quote names; otherwise somebody stands in between and reads everything. A certificate inside the report "
-        "cannot replace this, and a valid certificate for the host name does not either."
+        "A perfect report says nothing about who relayed it. The key of the TLS connection that brought it must be the "
+        "key that the quote names; otherwise somebody stands in between and reads everything. A certificate inside the "
+        "report cannot replace this, and a valid certificate for the host name does not either."
     ),
     requires=("binding.tls_spki",),
     source="RFC 8446; RFC 7469 (SPKI fingerprints); NEAR AI attestation report, tls_cert_fingerprint",

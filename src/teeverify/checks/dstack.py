@@ -7,10 +7,10 @@ import hashlib
 from ..claims.dstack import DstackClaims, NamedLog
 from ..claims.problem import Problem, ProblemKind, need
 from ..claims.subject import Subject
+from ..errors import FormatError
 from ..formats.event_log import replay, runtime_digest
 from ..formats.mr_config import mr_config_v1, mr_config_v2, mr_config_version
 from ..formats.tdx_quote import TdReport
-from ..errors import FormatError
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed
 from .tdx import tdx_claims
@@ -35,8 +35,9 @@ def _logs(subject: Subject) -> tuple[NamedLog, ...]:
     "dstack.event_digests",
     title="Every runtime event has the digest of its own name and payload",
     explanation=(
-        "A runtime event carries a name, a payload and a digest, and only the digest is measured. If one believed the digest "
-        "that the log states, names and payloads could be rewritten at will. Each digest is therefore recomputed."
+        "A runtime event carries a name, a payload and a digest, and only the digest is measured. If one believed the "
+        "digest that the log states, names and payloads could be rewritten at will. Each digest is therefore "
+        "recomputed."
     ),
     source=_DSTACK,
     anchor="arithmetic",
@@ -62,9 +63,9 @@ def event_digests(subject: Subject, policy: Policy) -> Finding:
     "dstack.rtmr_replay",
     title="The event log replays to the measured registers",
     explanation=(
-        "Each event was extended into one of four registers that only grow by hashing. Extending the log's events again, "
-        "runtime events with their recomputed digests, must give exactly the registers in the quote; then no event is "
-        "missing, added, changed or moved."
+        "Each event was extended into one of four registers that only grow by hashing. Extending the log's events "
+        "again, runtime events with their recomputed digests, must give exactly the registers in the quote; then no "
+        "event is missing, added, changed or moved."
     ),
     requires=("tdx.quote_signature", "dstack.event_digests"),
     source="Intel TDX Module specification (TDG.MR.RTMR.EXTEND); dstack event log",
@@ -98,8 +99,8 @@ def rtmr_replay(subject: Subject, policy: Policy) -> Finding:
     "dstack.event_order",
     title="Identity events stand where only the guest OS writes",
     explanation=(
-        "The guest OS measures who the application is before it starts it; afterwards the application may append events of "
-        "any name. An app-id or compose-hash counts only at its place before system-ready, and exactly once."
+        "The guest OS measures who the application is before it starts it; afterwards the application may append "
+        "events of any name. An app-id or compose-hash counts only at its place before system-ready, and exactly once."
     ),
     requires=("dstack.rtmr_replay",),
     source=_DSTACK,
@@ -125,8 +126,8 @@ def event_order(subject: Subject, policy: Policy) -> Finding:
     "dstack.compose_event",
     title="The application's compose document is the one that was measured",
     explanation=(
-        "The compose document says which containers run. Its SHA-256, over the exact text that the report shows, must be the "
-        "compose-hash that the guest measured into RTMR3, and no copy of the hash in the report may differ."
+        "The compose document says which containers run. Its SHA-256, over the exact text that the report shows, must "
+        "be the compose-hash that the guest measured into RTMR3, and no copy of the hash in the report may differ."
     ),
     requires=("dstack.rtmr_replay", "dstack.event_order"),
     source=_DSTACK,
@@ -158,8 +159,9 @@ def compose_event(subject: Subject, policy: Policy) -> Finding:
     "dstack.mr_config_id",
     title="The TD was built for this compose document",
     explanation=(
-        "The host fixes MRCONFIGID when it builds the TD, and the hardware reports it. dstack puts the compose hash there and "
-        "refuses to boot with another one. This ties the compose document to the TD without trusting the event log."
+        "The host fixes MRCONFIGID when it builds the TD, and the hardware reports it. dstack puts the compose hash "
+        "there and refuses to boot with another one. This ties the compose document to the TD without trusting the "
+        "event log."
     ),
     requires=("tdx.quote_signature",),
     source=_DSTACK,
@@ -202,8 +204,8 @@ def mr_config_id(subject: Subject, policy: Policy) -> Finding:
     "dstack.key_provider",
     title="The application's keys come from a key management service",
     explanation=(
-        "The app's keys are derived by a KMS. The measured key-provider event names its root key; the app certificate in the "
-        "report must chain to that root and be for this app. Which root is a good one is pin.kms_root."
+        "The app's keys are derived by a KMS. The measured key-provider event names its root key; the app certificate "
+        "in the report must chain to that root and be for this app. Which root is a good one is pin.kms_root."
     ),
     requires=("dstack.event_order",),
     source="dstack KMS and RA-TLS certificates (OID 1.3.6.1.4.1.62397.1)",
@@ -222,7 +224,10 @@ def key_provider(subject: Subject, policy: Policy) -> Finding:
     identity = need(claims.identity)
     if identity.key_provider.name != "kms":
         return failed(
-            "not_kms", "the measured key provider is not a KMS", expected="kms", observed=identity.key_provider.name[:32]
+            "not_kms",
+            "the measured key provider is not a KMS",
+            expected="kms",
+            observed=identity.key_provider.name[:32],
         )
     stated = claims.stated.get("info.key_provider_info")
     if stated is not None and need(stated) != identity.key_provider_payload:
@@ -244,8 +249,9 @@ def key_provider(subject: Subject, policy: Policy) -> Finding:
     "dstack.reported_info",
     title="What the report says about itself is what was measured",
     explanation=(
-        "Beside the quote a report repeats ids and registers in the clear, and programs read them. None of these copies is "
-        "believed here; each must equal the measured value, so that a program which does read them is not misled."
+        "Beside the quote a report repeats ids and registers in the clear, and programs read them. None of these "
+        "copies is believed here; each must equal the measured value, so that a program which does read them is not "
+        "misled."
     ),
     requires=("dstack.rtmr_replay", "dstack.event_order"),
     source=_DSTACK,

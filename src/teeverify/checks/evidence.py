@@ -14,9 +14,9 @@ __all__: list[str] = []
     "evidence.wellformed",
     title="Every part of the evidence has its form",
     explanation=(
-        "All bytes of the report are read strictly: JSON without repeated keys, hex and base64 of exact length, quotes and "
-        "GPU evidence whose lengths add up. A part that two programs could read differently is refused, because an attacker "
-        "needs only one of them to read what he likes."
+        "All bytes of the report are read strictly: JSON without repeated keys, hex and base64 of exact length, quotes "
+        "and GPU evidence whose lengths add up. A part that two programs could read differently is refused, because an "
+        "attacker needs only one of them to read what he likes."
     ),
     source="RFC 8259; RFC 4648; Intel TDX DCAP quote format; DMTF DSP0274",
     anchor="arithmetic",
@@ -35,9 +35,9 @@ def wellformed(subject: Subject, policy: Policy) -> Finding:
     "evidence.complete",
     title="Nothing that should be there is missing",
     explanation=(
-        "A verifier that skips what is absent can be fooled by leaving things out. Every part that this kind of record must "
-        "hold has to be there, the record has to be the one that was asked for, and every role that the policy pins and that "
-        "attests beside this one has to show its own quote."
+        "A verifier that skips what is absent can be fooled by leaving things out. Every part that this kind of record "
+        "must hold has to be there, the record has to be the one that was asked for, and every role that the policy "
+        "pins and that attests beside this one has to show its own quote."
     ),
     source="RFC 9334 section 8 (evidence); the provider's attestation report",
     anchor="request",

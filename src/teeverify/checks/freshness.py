@@ -14,9 +14,10 @@ __all__: list[str] = []
     "freshness.nonce_bound",
     title="The quote answers our challenge",
     explanation=(
-        "We send 32 random bytes and look for them inside the part of the quote that the hardware signs (the second half of "
-        "REPORTDATA). A quote recorded yesterday cannot hold today's bytes, so it cannot be replayed. What the report "
-        "merely says about a nonce proves nothing; where it contradicts ours, something is wrong and the check fails."
+        "We send 32 random bytes and look for them inside the part of the quote that the hardware signs (the second "
+        "half of REPORTDATA). A quote recorded yesterday cannot hold today's bytes, so it cannot be replayed. What the "
+        "report merely says about a nonce proves nothing; where it contradicts ours, something is wrong and the check "
+        "fails."
     ),
     requires=("tdx.quote_signature",),
     source="RFC 9334 section 10 (freshness); NEAR AI attestation report, REPORTDATA[32:64]",

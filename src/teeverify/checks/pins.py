@@ -40,9 +40,9 @@ def _judge(what: str, observed: bytes, pins: Iterable[bytes], subject: Subject) 
     "pin.base_image",
     title="Firmware, kernel and guest image are a pinned combination",
     explanation=(
-        "MRTD and RTMR0 to RTMR2 measure the virtual firmware, its configuration, the kernel and the guest image. They are "
-        "compared as one tuple, since a mix of two good images is no good image. Everything that the guest says about the "
-        "application rests on this pin: a self-made guest could forge it all."
+        "MRTD and RTMR0 to RTMR2 measure the virtual firmware, its configuration, the kernel and the guest image. They "
+        "are compared as one tuple, since a mix of two good images is no good image. Everything that the guest says "
+        "about the application rests on this pin: a self-made guest could forge it all."
     ),
     requires=("tdx.quote_signature",),
     source=_RFC9334,
@@ -71,19 +71,15 @@ def base_image(subject: Subject, policy: Policy) -> Finding:
 def _differences(image: BaseImage, observed: tuple[bytes, ...]) -> list[str]:
     pinned = (image.mrtd, image.rtmr0, image.rtmr1, image.rtmr2, image.rtmr3)
     names = ("MRTD", "RTMR0", "RTMR1", "RTMR2", "RTMR3")
-    return [
-        name
-        for name, pin, value in zip(names, pinned, observed, strict=True)
-        if pin is not None and pin != value
-    ]
+    return [name for name, pin, value in zip(names, pinned, observed, strict=True) if pin is not None and pin != value]
 
 
 @check(
     "pin.app_id",
     title="It is the pinned application",
     explanation=(
-        "The app id names the application towards its key management service, and stays the same over upgrades. Another id "
-        "means another owner, who gets other keys."
+        "The app id names the application towards its key management service, and stays the same over upgrades. "
+        "Another id means another owner, who gets other keys."
     ),
     requires=("dstack.event_order",),
     source=_RFC9334,
@@ -101,8 +97,8 @@ def app_id(subject: Subject, policy: Policy) -> Finding:
     "pin.compose",
     title="It runs a pinned compose document",
     explanation=(
-        "The compose hash stands for the exact list of containers. An upgrade by the provider changes it, and then somebody "
-        "has to look at the new document before it is pinned."
+        "The compose hash stands for the exact list of containers. An upgrade by the provider changes it, and then "
+        "somebody has to look at the new document before it is pinned."
     ),
     requires=("dstack.compose_event",),
     source=_RFC9334,
@@ -120,8 +116,8 @@ def compose(subject: Subject, policy: Policy) -> Finding:
     "pin.kms_root",
     title="Its keys come from a pinned key management service",
     explanation=(
-        "Whoever runs the KMS can derive the application's keys. The same compose document under an attacker's own KMS would "
-        "measure alike and sign with keys that the attacker knows, so the root key of the KMS is pinned."
+        "Whoever runs the KMS can derive the application's keys. The same compose document under an attacker's own KMS "
+        "would measure alike and sign with keys that the attacker knows, so the root key of the KMS is pinned."
     ),
     requires=("dstack.event_order",),
     source=_RFC9334,
@@ -139,8 +135,8 @@ def kms_root(subject: Subject, policy: Policy) -> Finding:
     "pin.os_image",
     title="The guest names a pinned OS image",
     explanation=(
-        "The os-image-hash is the guest's own word for its release. It is worth something only together with the pinned base "
-        "image, which measures the guest."
+        "The os-image-hash is the guest's own word for its release. It is worth something only together with the "
+        "pinned base image, which measures the guest."
     ),
     requires=("dstack.event_order",),
     source=_RFC9334,
@@ -158,8 +154,8 @@ def os_image(subject: Subject, policy: Policy) -> Finding:
     "pin.signing_key",
     title="The signing key is a pinned one",
     explanation=(
-        "Nothing in a quote names the model. Where the policy lists signing keys, a machine of the same provider that serves "
-        "another model, and so signs with another key, is refused."
+        "Nothing in a quote names the model. Where the policy lists signing keys, a machine of the same provider that "
+        "serves another model, and so signs with another key, is refused."
     ),
     requires=("binding.signing_key",),
     source=_RFC9334,

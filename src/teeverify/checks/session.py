@@ -18,15 +18,15 @@ __all__: list[str] = []
     "policy.pinned",
     title="The policy pins base image and workload of this role",
     explanation=(
-        "A genuine quote of an attacker's own virtual machine passes every hardware check. Only pins tell the pinned software "
-        "from any other, so a role without a pinned base image and a pinned workload cannot be verified."
+        "A genuine quote of an attacker's own virtual machine passes every hardware check. Only pins tell the pinned "
+        "software from any other, so a role without a pinned base image and a pinned workload cannot be verified."
     ),
     source="RFC 9334 (reference values, appraisal policy)",
     anchor="policy pin",
     reasons={
         "role_not_pinned": "The policy has no pins for this role.",
         "incomplete_pins": "The policy does not pin both the base image and the workload of this role.",
-        "unenforced_pin": "The policy pins something that this kind of evidence does not show, so nothing would enforce it.",
+        "unenforced_pin": "The policy pins something that this evidence does not show, so nothing would enforce it.",
     },
 )
 def policy_pinned(subject: Subject, policy: Policy) -> Finding:
@@ -46,7 +46,9 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
     }
     idle = [name for name, section in shown.items() if section is None and getattr(pins, name) is not None]
     if idle:
-        return failed("unenforced_pin", f"the policy pins {idle[0]} for role {subject.role}, which this evidence does not show")
+        return failed(
+            "unenforced_pin", f"the policy pins {idle[0]} for role {subject.role}, which this evidence does not show"
+        )
     return passed(f"the policy pins base image and workload of role {subject.role}")
 
 
@@ -54,8 +56,8 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
     "pin.reference_current",
     title="The policy's reference values are still valid",
     explanation=(
-        "Pins age: an image that was good last year may have known holes today. The policy says until when its author stands "
-        "by it."
+        "Pins age: an image that was good last year may have known holes today. The policy says until when its author "
+        "stands by it."
     ),
     source="RFC 9334 (reference values)",
     anchor="policy pin",
@@ -64,7 +66,9 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
 def reference_current(subject: Subject, policy: Policy) -> Finding:
     until = policy.valid_until
     if utc_day(subject.evaluated_at) > until:
-        return failed("expired", f"the policy was valid until {until}; review its pins and renew it", expected=str(until))
+        return failed(
+            "expired", f"the policy was valid until {until}; review its pins and renew it", expected=str(until)
+        )
     return passed(f"the policy is valid until {until}", expected=str(until))
 
 
@@ -72,9 +76,9 @@ def reference_current(subject: Subject, policy: Policy) -> Finding:
     "saved.recorded_at",
     title="The date of the saved report agrees with the dates that others signed",
     explanation=(
-        "When a report was recorded is the file's own claim. Intel and NVIDIA sign dates too: the report cannot be older than "
-        "the statements inside it, nor younger than their end. NVIDIA's token pins the time to about an hour, Intel's "
-        "collateral to about a month."
+        "When a report was recorded is the file's own claim. Intel and NVIDIA sign dates too: the report cannot be "
+        "older than the statements inside it, nor younger than their end. NVIDIA's token pins the time to about an "
+        "hour, Intel's collateral to about a month."
     ),
     source="RFC 9334 section 10 (freshness)",
     anchor="Intel root, NVIDIA attestation service key",
@@ -91,7 +95,9 @@ def recorded_at(subject: Subject, policy: Policy) -> Finding:
     if claimed is None:
         return not_applicable("live", "the report was not saved, it came over a live connection")
     if claimed > subject.wall_clock + skew:
-        return failed("in_future", f"the report claims to be recorded {claimed:%Y-%m-%d %H:%M} UTC, which is yet to come")
+        return failed(
+            "in_future", f"the report claims to be recorded {claimed:%Y-%m-%d %H:%M} UTC, which is yet to come"
+        )
     times = _signed_times(subject)
     if not times:
         return unevaluated("no_signed_time", "nothing in the report carries a date that Intel or NVIDIA signed")
@@ -99,7 +105,9 @@ def recorded_at(subject: Subject, policy: Policy) -> Finding:
         if claimed < start - skew:
             return failed("before_signed_time", f"the report claims to be older than {what}", observed=f"{claimed}")
         if claimed > end + skew:
-            return failed("after_signed_end", f"the report claims to be younger than the end of {what}", observed=f"{claimed}")
+            return failed(
+                "after_signed_end", f"the report claims to be younger than the end of {what}", observed=f"{claimed}"
+            )
     return passed(f"recorded {claimed:%Y-%m-%d %H:%M} UTC, which agrees with {len(times)} signed dates")
 
 

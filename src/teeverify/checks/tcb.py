@@ -23,9 +23,10 @@ _PCS: Final = "Intel PCS API v4 (TCB info, TD QE identity, revocation lists)"
     "tcb.collateral_current",
     title="Intel's statements about the platform are genuine and current",
     explanation=(
-        "Intel signs which firmware versions are up to date, which quoting enclave is genuine and which certificates are "
-        "revoked, each for about 30 days. All four statements must be there, be signed by Intel's own TCB signing role (any "
-        "other certificate under Intel's root will not do), be about this platform, and hold at the time of the verdict."
+        "Intel signs which firmware versions are up to date, which quoting enclave is genuine and which certificates "
+        "are revoked, each for about 30 days. All four statements must be there, be signed by Intel's own TCB signing "
+        "role (any other certificate under Intel's root will not do), be about this platform, and hold at the time of "
+        "the verdict."
     ),
     source=_PCS,
     anchor="Intel root",
@@ -44,7 +45,9 @@ def collateral_current(subject: Subject, policy: Policy) -> Finding:
     del policy
     tdx = tdx_claims(subject)
     pck, collateral = need(tdx.pck), need(tdx.collateral)
-    found = _missing_or_bad(collateral) or _wrong_kind(collateral, pck) or _out_of_time(collateral, subject.evaluated_at)
+    found = (
+        _missing_or_bad(collateral) or _wrong_kind(collateral, pck) or _out_of_time(collateral, subject.evaluated_at)
+    )
     if found is not None:
         return found
     dcap_refusals = {
@@ -109,7 +112,9 @@ def _out_of_time(collateral: IntelCollateral, at: datetime) -> Finding | None:
     )
     for what, start, end, longest in windows:
         if end - start > timedelta(seconds=longest):
-            return failed("window", f"Intel's {what} claims to hold for {(end - start).days} days, which Intel never signs")
+            return failed(
+                "window", f"Intel's {what} claims to hold for {(end - start).days} days, which Intel never signs"
+            )
         if at > end:
             return failed("expired", f"Intel's {what} held until {end:%Y-%m-%d %H:%M} UTC; fetch a current one")
         if at < start - timedelta(seconds=CLOCK_SKEW):
@@ -121,9 +126,9 @@ def _out_of_time(collateral: IntelCollateral, at: datetime) -> Finding | None:
     "tcb.not_revoked",
     title="Nothing in the chain is revoked",
     explanation=(
-        "Intel revokes platform certificates whose keys leaked, and marks firmware that can no longer be trusted as Revoked. "
-        "The PCK certificate, its CA and Intel's signers are looked up in the revocation lists, and no part of the platform "
-        "may have the status Revoked. No policy can allow it."
+        "Intel revokes platform certificates whose keys leaked, and marks firmware that can no longer be trusted as "
+        "Revoked. The PCK certificate, its CA and Intel's signers are looked up in the revocation lists, and no part "
+        "of the platform may have the status Revoked. No policy can allow it."
     ),
     requires=("tcb.collateral_current",),
     source=_PCS,
@@ -153,9 +158,9 @@ def not_revoked(subject: Subject, policy: Policy) -> Finding:
     "tcb.status",
     title="The platform's firmware level is accepted",
     explanation=(
-        "Intel rates the firmware of the processor, of the TDX module and of the quoting enclave. The worst of the three "
-        "counts, and the policy says which statuses it accepts; UpToDate alone by default. OutOfDate means that known "
-        "weaknesses are not fixed on that machine."
+        "Intel rates the firmware of the processor, of the TDX module and of the quoting enclave. The worst of the "
+        "three counts, and the policy says which statuses it accepts; UpToDate alone by default. OutOfDate means that "
+        "known weaknesses are not fixed on that machine."
     ),
     requires=("tcb.collateral_current",),
     source=_PCS,
@@ -178,7 +183,9 @@ def status(subject: Subject, policy: Policy) -> Finding:
     if dcap.status not in accept and not _in_grace(dcap, tcb, policy, subject.evaluated_at):
         return failed("not_accepted", _explain(dcap, tcb, svn), expected=expected, observed=dcap.status)
     if dcap.qe_status not in accept and not _in_grace(dcap, tcb, policy, subject.evaluated_at):
-        return failed("qe_not_accepted", "the quoting enclave is not up to date", expected=expected, observed=dcap.qe_status)
+        return failed(
+            "qe_not_accepted", "the quoting enclave is not up to date", expected=expected, observed=dcap.qe_status
+        )
     if dcap.current_status is not None and dcap.current_status not in accept:
         return failed(
             "current_not_accepted",
@@ -191,15 +198,18 @@ def status(subject: Subject, policy: Policy) -> Finding:
             f"{_explain(dcap, tcb, svn)}; accepted for the {policy.tcb.grace_days} days of grace that the policy gives",
             observed=dcap.status,
         )
-    return passed(f"TCB status {dcap.status}, level of {dcap.level_date:%Y-%m-%d}", expected=expected, observed=dcap.status)
+    return passed(
+        f"TCB status {dcap.status}, level of {dcap.level_date:%Y-%m-%d}", expected=expected, observed=dcap.status
+    )
 
 
 @check(
     "tcb.advisories",
     title="No security advisory is open that the policy does not allow",
     explanation=(
-        "Intel names the security advisories (INTEL-SA-...) that apply to a firmware level. Each must be allowed by name in "
-        "the policy, so that accepting an older level is a decision about known weaknesses and not about all future ones."
+        "Intel names the security advisories (INTEL-SA-...) that apply to a firmware level. Each must be allowed by "
+        "name in the policy, so that accepting an older level is a decision about known weaknesses and not about all "
+        "future ones."
     ),
     requires=("tcb.collateral_current",),
     source=_PCS,
@@ -232,8 +242,8 @@ def advisories(subject: Subject, policy: Policy) -> Finding:
     "tcb.eval_number",
     title="Intel's evaluation is recent enough",
     explanation=(
-        "Intel numbers its evaluations and still signs old ones on request, so a provider could show an older, milder one. "
-        "The policy sets the least number."
+        "Intel numbers its evaluations and still signs old ones on request, so a provider could show an older, milder "
+        "one. The policy sets the least number."
     ),
     requires=("tcb.collateral_current",),
     source="Intel PCS API v4, tcbEvaluationDataNumber",

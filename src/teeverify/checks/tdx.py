@@ -14,13 +14,13 @@ from .catalogue import Finding, check, failed, passed, unevaluated
 __all__ = ["tdx_claims"]
 
 _TD_ATTRIBUTES: Final = bytes.fromhex("0000001000000000")
-"""Only SEPT_VE_DISABLE (bit 28), the value of every production TD seen; every other bit weakens or is unknown."""
+"""Only SEPT_VE_DISABLE (bit 28), as in every production TD seen; any other bit weakens or is unknown."""
 _XFAM: Final = bytes.fromhex("e702060000000000")
 """x87, SSE, AVX, AVX-512, PKRU, AMX: the value of every production TD seen."""
 
 _SIGNATURE_REASONS: Final = {
     "quote_signature_invalid": "The signature over the quote does not verify: header or report were changed.",
-    "attestation_key_not_bound": "The key that signed the quote is not the one that Intel's quoting enclave vouches for.",
+    "attestation_key_not_bound": "The key that signed the quote is not the one that the quoting enclave vouches for.",
     "qe_report_signature_invalid": "The quoting enclave's report is not signed by the platform's PCK key.",
     "qe_identity_mismatch": "The quote was signed by an enclave that is not Intel's quoting enclave.",
     "certificate_chain_refused": "A certificate chain of the quote or its collateral does not hold.",
@@ -57,9 +57,9 @@ def tdx_claims(subject: Subject) -> TdxClaims:
     "tdx.quote_signature",
     title="The quote is signed by genuine Intel hardware",
     explanation=(
-        "A quote is signed by a key that Intel's quoting enclave made on the machine, which the machine's PCK key vouches "
-        "for, which Intel certified. The whole chain is verified up to the pinned Intel root, with Intel's revocation lists "
-        "and identity of the quoting enclave. Whoever can forge this owns an extracted hardware key."
+        "A quote is signed by a key that Intel's quoting enclave made on the machine, which the machine's PCK key "
+        "vouches for, which Intel certified. The whole chain is verified up to the pinned Intel root, with Intel's "
+        "revocation lists and identity of the quoting enclave. Whoever can forge this owns an extracted hardware key."
     ),
     source="Intel, 'TDX DCAP: Quote Generation and Verification Library'; Intel PCS API v4",
     anchor="Intel root",
@@ -83,9 +83,9 @@ def quote_signature(subject: Subject, policy: Policy) -> Finding:
     "tdx.quote_kind",
     title="It is a TDX quote of the expected kind",
     explanation=(
-        "Version, TEE type, key type, vendor and certification data types are constants of a TDX quote. An SGX quote or one "
-        "with unusual constants is refused before anything in it is read, since other kinds mean other things by the same "
-        "bytes."
+        "Version, TEE type, key type, vendor and certification data types are constants of a TDX quote. An SGX quote "
+        "or one with unusual constants is refused before anything in it is read, since other kinds mean other things "
+        "by the same bytes."
     ),
     source="Intel, TDX DCAP quote format, version 4 and 5",
     anchor="arithmetic",
@@ -139,7 +139,9 @@ def debug_off(subject: Subject, policy: Policy) -> Finding:
     del policy
     attributes = need(tdx_claims(subject).quote).report.td_attributes
     if attributes[0] & 1:
-        return failed("debug_on", "the TD runs in debug mode, so its operator can read its memory", observed=attributes.hex())
+        return failed(
+            "debug_on", "the TD runs in debug mode, so its operator can read its memory", observed=attributes.hex()
+        )
     return passed("the TD's debug attribute is off", observed=attributes.hex())
 
 
@@ -147,9 +149,9 @@ def debug_off(subject: Subject, policy: Policy) -> Finding:
     "tdx.attributes",
     title="The TD has exactly the expected attributes",
     explanation=(
-        "Attribute and XFAM bits switch on features, some of which weaken a TD (migration, performance counters, profiling). "
-        "Only the one combination of production TDs is accepted. No owner, migration service TD or owner configuration may "
-        "be bound."
+        "Attribute and XFAM bits switch on features, some of which weaken a TD (migration, performance counters, "
+        "profiling). Only the one combination of production TDs is accepted. No owner, migration service TD or owner "
+        "configuration may be bound."
     ),
     requires=("tdx.quote_signature",),
     source="Intel TDX Module specification, ATTRIBUTES and XFAM",
@@ -172,9 +174,7 @@ def attributes(subject: Subject, policy: Policy) -> Finding:
             observed=report.td_attributes.hex(),
         )
     if report.xfam != _XFAM:
-        return failed(
-            "xfam", "XFAM is not that of a production TD", expected=_XFAM.hex(), observed=report.xfam.hex()
-        )
+        return failed("xfam", "XFAM is not that of a production TD", expected=_XFAM.hex(), observed=report.xfam.hex())
     if any(report.mr_owner) or any(report.mr_owner_config):
         return failed("owner", "MROWNER or MROWNERCONFIG is not zero")
     if report.mr_service_td is not None and any(report.mr_service_td):
@@ -186,9 +186,9 @@ def attributes(subject: Subject, policy: Policy) -> Finding:
     "tdx.module",
     title="The TDX module is Intel's",
     explanation=(
-        "The TDX module is the firmware that isolates the TD. Intel signs it, which shows as a zero MRSIGNERSEAM, and Intel's "
-        "TCB info names the module versions it knows. Where the policy lists module measurements (mr_seam), the running one "
-        "must be among them."
+        "The TDX module is the firmware that isolates the TD. Intel signs it, which shows as a zero MRSIGNERSEAM, and "
+        "Intel's TCB info names the module versions it knows. Where the policy lists module measurements (mr_seam), "
+        "the running one must be among them."
     ),
     requires=("tdx.quote_signature",),
     source="Intel TDX Module specification, MRSEAM and MRSIGNERSEAM; Intel PCS API v4, tdxModuleIdentities",
@@ -218,5 +218,3 @@ def module(subject: Subject, policy: Policy) -> Finding:
             observed=report.mr_seam.hex(),
         )
     return passed("the TDX module is Intel's", observed=report.mr_seam.hex())
-
-

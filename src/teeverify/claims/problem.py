@@ -1,14 +1,15 @@
 """What was derived from the bytes of one attesting environment: values that the checks judge.
 
-RFC 9334 calls the environment an attester, what it sent evidence, and the statements taken out of it claims. Deriving is
-total: where bytes are absent or bad, the claim is a `Problem` instead of a value, so a check can only ever see a value
-that was really there.
+RFC 9334 calls the environment an attester, what it sent evidence, and the statements taken out of it claims. Deriving
+is total: where bytes are absent or bad, the claim is a `Problem` instead of a value, so a check can only ever see a
+value that was really there.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from types import MappingProxyType
 from typing import TypeVar
 
 import attrs
@@ -68,14 +69,15 @@ def problems_in(value: object) -> Iterator[Problem]:
     evidence.wellformed and evidence.complete use it, so that no part of the evidence has to be listed by hand there.
     Values of `teeverify.formats` are whole by construction and hold no Problem, so they are not searched.
     """
-    if isinstance(value, Problem):
-        yield value
-    elif isinstance(value, tuple):
-        for item in value:
+    kind = type(value)
+    if kind is Problem:
+        yield value  # type: ignore[misc]
+    elif kind is tuple:
+        for item in value:  # type: ignore[attr-defined]
             yield from problems_in(item)
-    elif isinstance(value, Mapping):
-        for item in value.values():
+    elif kind in (dict, MappingProxyType):
+        for item in value.values():  # type: ignore[attr-defined]
             yield from problems_in(item)
-    elif type(value).__module__.startswith(_CLAIMS) and attrs.has(type(value)):
-        for field in attrs.fields(type(value)):
+    elif kind.__module__.startswith(_CLAIMS) and attrs.has(kind):
+        for field in attrs.fields(kind):
             yield from problems_in(getattr(value, field.name))

@@ -20,9 +20,9 @@ class Subject:
     """One attesting environment (a VM, an enclave, an instance) of a session.
 
     A section that is None does not exist for this kind of subject, so its checks do not apply. ``record`` holds the
-    problems that make the record itself unusable (not JSON, another model's); ``attested_beside`` names the roles that the
-    same record attests with quotes of their own. ``evaluated_at`` is the time the verdict
-    is for, ``recorded_at`` the claim of a saved report (None when live), ``wall_clock`` our own clock.
+    problems that make the record itself unusable (not JSON, another model's); ``attested_beside`` names the roles that
+    the same record attests with quotes of their own. ``evaluated_at`` is the time the verdict is for, ``recorded_at``
+    the claim of a saved report (None when live), ``wall_clock`` our own clock.
     """
 
     id: str

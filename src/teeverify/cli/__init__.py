@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 class _Version(argparse.Action):
     """Prints the version; reads the package's metadata only when asked."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:
         super().__init__(option_strings, dest, nargs=0, help=help)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:

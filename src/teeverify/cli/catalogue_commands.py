@@ -42,7 +42,9 @@ def _checks(args: argparse.Namespace) -> int:
         if roles is None:
             print(f"{check.id:28} {'mandatory' if check.mandatory else '':10} {check.title}")
         elif check.id in roles:
-            print(f"{check.id:28} {'mandatory' if check.mandatory else '':10} {', '.join(roles[check.id])}: {check.title}")
+            print(
+                f"{check.id:28} {'mandatory' if check.mandatory else '':10} {', '.join(roles[check.id])}: {check.title}"
+            )
     return 0
 
 
@@ -54,7 +56,9 @@ def _explain(args: argparse.Namespace) -> int:
         check = get_check(args.check_id)
     except UnknownCheckError:
         if args.check_id in KNOWN:
-            raise UnknownCheckError(f"{args.check_id} is reserved for a provider that this version does not judge") from None
+            raise UnknownCheckError(
+                f"{args.check_id} is reserved for a provider that this version does not judge"
+            ) from None
         raise
     print("\n".join(_explanation(check)))
     return 0

@@ -48,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
         Path(args.out).write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"the policy cannot be written to {args.out!r}: {error.strerror}") from None
-    print(f"Wrote {args.out}. It pins what was observed; whether that software is good is yours to decide.", file=sys.stderr)
+    print(
+        f"Wrote {args.out}. It pins what was observed; whether that software is good is yours to decide.",
+        file=sys.stderr,
+    )
     return 0
 
 
@@ -89,5 +92,5 @@ def _refuse_bad_hardware(
         for result in appraise(subject, policy, applicable):
             if result.decides is not None and result.id not in _NOT_HARDWARE:
                 raise ConfigurationError(
-                    f"nothing was pinned, because {result.id} of {subject.id} is {result.status.value}: {result.summary}"
+                    f"nothing was pinned: {result.id} of {subject.id} is {result.status.value}, {result.summary}"
                 )

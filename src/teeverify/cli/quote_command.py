@@ -17,6 +17,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 
 def _quote(args: argparse.Namespace) -> int:
+    import attrs
+
     from ..errors import InputError
     from ..formats.tdx_quote import parse_quote
     from ..limits import MAX_QUOTE
@@ -30,8 +32,7 @@ def _quote(args: argparse.Namespace) -> int:
         data = bytes.fromhex(data.decode("ascii"))
     quote = parse_quote(data)
     print(f"TDX quote, version {quote.version}, {len(data)} bytes ({quote.padding} of padding); NOT verified")
-    for name in quote.report.__slots__:
-        value = getattr(quote.report, name, None)
-        if isinstance(value, bytes):
+    for name, value in attrs.asdict(quote.report).items():
+        if value is not None:
             print(f"  {name:16} {value.hex()}")
     return 0

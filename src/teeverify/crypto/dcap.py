@@ -15,7 +15,7 @@ from ..claims.problem import Problem, ProblemKind
 from ..claims.tdx import DcapClaims, IntelCollateral
 from ..formats.tdx_quote import TdReport, TdxQuote
 
-__all__ = ["REFUSALS", "pck_platform", "pck_values", "verify_quote"]
+__all__ = ["REFUSALS", "collateral_arguments", "pck_platform", "pck_values", "verify_quote"]
 
 REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("ISV enclave report signature", "quote_signature_invalid"),
@@ -70,7 +70,7 @@ def pck_values(raw: bytes) -> dict[str, Any] | None:
     try:
         extension = dcap_qvl.parse_quote(raw).pck_extension()
         components = [extension.get_value(f"1.2.840.113741.1.13.1.2.{i}") for i in range(1, 17)]
-        values = {
+        values: dict[str, Any] = {
             "fmspc": bytes(extension.fmspc),
             "pce_id": bytes(extension.pce_id),
             "ppid": bytes(extension.ppid),
@@ -95,7 +95,7 @@ def verify_quote(
     """
     import dcap_qvl
 
-    arguments = _collateral_arguments(collateral)
+    arguments = collateral_arguments(collateral)
     if isinstance(arguments, Problem):
         return arguments
     now = int(at.timestamp())
@@ -111,7 +111,7 @@ def verify_quote(
         return _map_refusal(str(error))
 
 
-def _collateral_arguments(collateral: IntelCollateral) -> dict[str, Any] | Problem:
+def collateral_arguments(collateral: IntelCollateral) -> dict[str, Any] | Problem:
     """dcap-qvl's collateral, built from Intel's own bytes.
 
     No PCK chain is passed in: the one inside the quote is what gets verified.

@@ -1,8 +1,8 @@
 """Intel's SGX public-key infrastructure: who may sign what, and what is revoked.
 
-dcap-qvl verifies signatures and validity along every chain, but accepts any end-entity certificate under Intel's root as
-signer of TCB info, ignores the root embedded in the quote, and reads no names. These functions add the roles of Intel's
-"SGX PCK Certificate and Certificate Revocation List Profile" and read the revocation lists.
+dcap-qvl verifies signatures and validity along every chain, but accepts any end-entity certificate under Intel's root
+as signer of TCB info, ignores the root embedded in the quote, and reads no names. These functions add the roles of
+Intel's "SGX PCK Certificate and Certificate Revocation List Profile" and read the revocation lists.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from ..claims.tdx import CrlFacts, PckChain
 from ..errors import FormatError
 from ..formats.tdx_quote import TdxQuote
 from ..limits import MAX_ENDORSEMENT_BODY
-from .certificates import Certificate, CertificateMemo, load_pem_chain, sha256_of_certificate
-from .certificates import is_issued_by
+from .certificates import Certificate, CertificateMemo, is_issued_by, load_pem_chain, sha256_of_certificate
 from .dcap import pck_values
 
 __all__ = ["read_crl", "read_pck_chain", "read_signer_chain"]
@@ -63,7 +62,9 @@ def _judge_profile(
     certificates: tuple[Certificate, ...], values: dict[str, Any], components: bytes, root_sha256: bytes
 ) -> Problem | None:
     if len(certificates) != 3:
-        return _invalid("pck_chain_shape", f"the PCK chain has {len(certificates)} certificates, exactly 3 were expected")
+        return _invalid(
+            "pck_chain_shape", f"the PCK chain has {len(certificates)} certificates, exactly 3 were expected"
+        )
     leaf, issuer, root = certificates
     if sha256_of_certificate(root) != root_sha256:
         return _invalid("pck_chain_root", "the PCK chain does not end in the pinned Intel root")
@@ -76,10 +77,8 @@ def _judge_profile(
     return None
 
 
-def read_signer_chain(
-    pem: bytes, *, what: str, root_sha256: bytes, memo: CertificateMemo
-) -> Certificate | Problem:
-    """The certificate that signed TCB info or QE identity; a PCK leaf or anything but Intel's signing role is refused."""
+def read_signer_chain(pem: bytes, *, what: str, root_sha256: bytes, memo: CertificateMemo) -> Certificate | Problem:
+    """The certificate that signed TCB info or QE identity, which must bear Intel's signing role and no other."""
     try:
         certificates = load_pem_chain(pem, what=f"the issuer chain of {what}", memo=memo)
     except FormatError as error:
@@ -100,10 +99,15 @@ def read_crl(der: bytes, *, what: str, issuer: Certificate) -> CrlFacts | Proble
 
     if der[:1] != b"\x30":  # not even the start of DER: a captive portal's page, say
         return Problem(
-            kind=ProblemKind.UNAVAILABLE, code="not_an_answer", detail=f"{what} is not a document of Intel", where="intel"
+            kind=ProblemKind.UNAVAILABLE,
+            code="not_an_answer",
+            detail=f"{what} is not a document of Intel",
+            where="intel",
         )
     if len(der) > MAX_ENDORSEMENT_BODY:
-        return _invalid("crl_malformed", f"{what} is {len(der)} bytes long, at most {MAX_ENDORSEMENT_BODY} are accepted")
+        return _invalid(
+            "crl_malformed", f"{what} is {len(der)} bytes long, at most {MAX_ENDORSEMENT_BODY} are accepted"
+        )
     try:
         crl = x509.load_der_x509_crl(der)
         named = crl.issuer.public_bytes() == issuer.subject_der

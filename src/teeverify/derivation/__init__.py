@@ -1,1 +1,1 @@
-"""Derivation: evidence and endorsements as bytes become claims. Pure and total; judging happens in `teeverify.checks`."""
+"""Derivation: evidence and endorsements as bytes become claims. Pure and total; `teeverify.checks` judges."""

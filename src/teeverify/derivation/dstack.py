@@ -8,12 +8,11 @@ from typing import Final
 from ..claims.dstack import AppCertificate, DstackClaims, KeyProvider, MeasuredIdentity, NamedLog
 from ..claims.problem import Problem, ProblemKind
 from ..crypto.certificates import CertificateMemo, is_issued_by, load_pem_chain
-
 from ..errors import FormatError
 from ..formats.app_compose import AppCompose, parse_app_compose
 from ..formats.encodings import decode_hex
 from ..formats.event_log import Event, EventLog, parse_event_log
-from ..formats.strict_json import JsonValue, loads
+from ..formats.strict_json import JsonValue, loads, same_json
 from ..limits import MAX_EVENT_PAYLOAD
 
 __all__ = ["DstackRecord", "derive_dstack", "read_identity"]
@@ -67,9 +66,11 @@ def derive_dstack(record: DstackRecord, info: DstackRecord, *, memo: Certificate
 
 
 def _logs(record: DstackRecord, tcb_info: DstackRecord) -> tuple[NamedLog | Problem, ...]:
-    """Every copy of the log; the one in ``tcb_info`` first, since newer guests strip the outer one of digests."""
+    """Every copy of the log that differs; the one in ``tcb_info`` first, since guests may strip the outer one."""
     logs: list[NamedLog | Problem] = []
-    for where, value in (("info.tcb_info.event_log", tcb_info.get("event_log")), ("event_log", record.get("event_log"))):
+    inner, outer = tcb_info.get("event_log"), record.get("event_log")
+    copies = [("info.tcb_info.event_log", inner), ("event_log", None if same_json(outer, inner) else outer)]
+    for where, value in copies:
         if value in (None, ""):
             continue
         try:
@@ -82,9 +83,7 @@ def _logs(record: DstackRecord, tcb_info: DstackRecord) -> tuple[NamedLog | Prob
     return tuple(logs)
 
 
-def _identity(
-    preferred: NamedLog | None, logs: tuple[NamedLog | Problem, ...]
-) -> MeasuredIdentity | Problem:
+def _identity(preferred: NamedLog | None, logs: tuple[NamedLog | Problem, ...]) -> MeasuredIdentity | Problem:
     if preferred is None:
         return next(log for log in logs if isinstance(log, Problem))
     try:
@@ -97,7 +96,8 @@ def read_identity(log: EventLog) -> MeasuredIdentity:
     """Read the identity events of RTMR3 at the places where only the guest OS writes.
 
     dstack emits ``system-preparing`` first; app-id, compose-hash and instance-id before ``boot-mr-done``; os-image-hash
-    and key-provider before ``system-ready``. Anything after that is extended by the application, which may use any name.
+    and key-provider before ``system-ready``. Anything after that is extended by the application, which may use any
+    name.
 
     Raises:
         FormatError: ``event_order``, ``event_missing``, ``event_repeated`` or ``event_payload``.
@@ -131,7 +131,9 @@ def _only(
     if not places:
         raise FormatError("event_missing", f"RTMR3 has no {name} event before system-ready")
     if len(places) > 1:
-        raise FormatError("event_repeated", f"RTMR3 has {len(places)} {name} events before system-ready, one was expected")
+        raise FormatError(
+            "event_repeated", f"RTMR3 has {len(places)} {name} events before system-ready, one was expected"
+        )
     if not start < places[0] < stop:
         raise FormatError("event_order", f"the {name} event of RTMR3 stands on the wrong side of boot-mr-done")
     payload = events[places[0]].payload

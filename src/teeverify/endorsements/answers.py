@@ -20,8 +20,9 @@ _NOT_AN_ANSWER = {"json_syntax", "json_not_utf8", "json_too_large"}
 
 
 def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:
-    """The successful answer of that name, or an UNAVAILABLE `Problem` (``not_asked``, ``not_recorded``, ``not_fetched``,
-    ``http_status``).
+    """The successful answer of that name, or an UNAVAILABLE `Problem`.
+
+    Its code is ``not_asked``, ``not_recorded``, ``not_fetched`` or ``http_status``.
     """
     answer = answers.get(name)
     if isinstance(answer, Response) and answer.status == 200:
@@ -36,9 +37,7 @@ def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Pr
     return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where=name)
 
 
-def read_answer(
-    answers: Endorsements, name: str, *, what: str, reader: Callable[[Response], T]
-) -> T | Problem:
+def read_answer(answers: Endorsements, name: str, *, what: str, reader: Callable[[Response], T]) -> T | Problem:
     """Read one answer with ``reader``, which may raise FormatError.
 
     A body that is no document at all (a captive portal's page) is an outage, hence UNAVAILABLE; a document with wrong
@@ -57,5 +56,3 @@ def read_answer(
             detail=str(error),
             where=name,
         )
-
-

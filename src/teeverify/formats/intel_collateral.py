@@ -174,7 +174,7 @@ def _time(members: dict[str, JsonValue], key: str) -> datetime:
     value = members.get(key)
     if isinstance(value, str) and _TIME.match(value):
         try:
-            return datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+            return datetime.fromisoformat(value[:-1]).replace(tzinfo=timezone.utc)
         except ValueError:
             pass
     raise FormatError("collateral_shape", f"{key} of Intel's collateral is not a UTC time")

@@ -1,7 +1,7 @@
 """REPORTDATA layouts: what a TD must have put into the 64 bytes that a quote carries for its software.
 
-NEAR AI and the vllm-proxy family: the first half holds the signing key, alone or hashed with the TLS key; the second half
-is the verifier's nonce. The form is fixed by what we asked for, never by what came back.
+NEAR AI and the vllm-proxy family: the first half holds the signing key, alone or hashed with the TLS key; the second
+half is the verifier's nonce. The form is fixed by what we asked for, never by what came back.
 """
 
 from __future__ import annotations

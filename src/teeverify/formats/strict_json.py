@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn, TypeAlias
 
 from ..errors import FormatError
 from ..limits import MAX_JSON_DEPTH, MAX_JSON_INT_DIGITS
 
-__all__ = ["JsonValue", "loads", "member_text"]
+__all__ = ["JsonValue", "loads", "member_text", "same_json"]
+
+_SURROGATE_ESCAPE = re.compile(r"\\u[dD][89a-fA-F]")
 
 JsonValue: TypeAlias = Any
 """A JSON value: dict, list, str, int, float, bool or None."""
@@ -40,7 +43,9 @@ def loads(data: bytes | str, *, what: str, limit: int) -> JsonValue:
         raise FormatError("json_syntax", f"{what} is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise FormatError("json_too_deep", f"{what} is nested more than {MAX_JSON_DEPTH} levels deep") from None
-    _walk(value, what)
+    _bound_depth(value, what)
+    if _SURROGATE_ESCAPE.search(text) or not (isinstance(data, bytes) or _encodable(text)):
+        _refuse_lone_surrogates(value, what)
     return value
 
 
@@ -69,6 +74,17 @@ def member_text(document: str, key: str, *, what: str) -> str:
     except (ValueError, RecursionError, _RefusedError):
         raise FormatError("json_syntax", f"{what} is not JSON") from None
     raise FormatError("json_missing_member", f"{what} has no member {key!r}")
+
+
+def same_json(one: JsonValue, other: JsonValue) -> bool:
+    """True when two JSON values are the same value of the same types; Python's own ``==`` takes true for 1 and 1.0."""
+    if type(one) is not type(other):
+        return False
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(same_json(value, other[key]) for key, value in one.items())
+    if type(one) is list:
+        return len(one) == len(other) and all(map(same_json, one, other))
+    return bool(one == other)
 
 
 class _RefusedError(Exception):
@@ -114,24 +130,33 @@ def _skip_space(text: str, position: int) -> int:
     return position
 
 
-def _walk(value: JsonValue, what: str) -> None:
-    """Bound the nesting and refuse lone surrogates, which have no UTF-8 form (so nothing could hash them)."""
-    level: list[JsonValue] = [value]
+def _bound_depth(value: JsonValue, what: str) -> None:
+    level = [value]
     for _ in range(MAX_JSON_DEPTH):
-        below: list[JsonValue] = []
-        for item in level:
-            if isinstance(item, str):
-                if not item.isascii() and not _encodable(item):
-                    raise FormatError("json_surrogate", f"{what} holds a lone surrogate, which is not text")
-            elif isinstance(item, dict):
-                below.extend(item.keys())
-                below.extend(item.values())
-            elif isinstance(item, list):
-                below.extend(item)
-        if not below:
+        level = [
+            item
+            for container in level
+            if type(container) in (dict, list)
+            for item in (container.values() if type(container) is dict else container)
+        ]
+        if not level:
             return
-        level = below
     raise FormatError("json_too_deep", f"{what} is nested more than {MAX_JSON_DEPTH} levels deep")
+
+
+def _refuse_lone_surrogates(value: JsonValue, what: str) -> None:
+    """A lone surrogate has no UTF-8 form, so nothing could hash the string that holds it."""
+    level = [value]
+    while level:
+        for item in level:
+            if isinstance(item, str) and not _encodable(item):
+                raise FormatError("json_surrogate", f"{what} holds a lone surrogate, which is not text")
+        level = [
+            inner
+            for item in level
+            if isinstance(item, (dict, list))
+            for inner in ([*item.keys(), *item.values()] if isinstance(item, dict) else item)
+        ]
 
 
 def _encodable(text: str) -> bool:

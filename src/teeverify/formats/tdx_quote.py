@@ -116,7 +116,9 @@ def parse_quote(raw: bytes) -> TdxQuote:
     (auth_size,) = struct.unpack_from("<I", raw, auth_at - 4)
     end = auth_at + auth_size
     if end > len(raw):
-        raise FormatError("quote_truncated", f"the quote announces {auth_size} bytes of signature data and ends earlier")
+        raise FormatError(
+            "quote_truncated", f"the quote announces {auth_size} bytes of signature data and ends earlier"
+        )
     padding = raw[end:]
     if len(padding) > MAX_QUOTE_PADDING or padding.strip(b"\0"):
         raise FormatError(
@@ -181,7 +183,9 @@ def _parse_signature(auth: bytes) -> QuoteSignature:
     """Signature data: r||s, attestation key, then certification data that nests the QE report and the PCK chain."""
     fixed = 2 * _ECDSA + 6 + _QE_REPORT + _ECDSA + 2
     if len(auth) < fixed:
-        raise FormatError("quote_length", f"the signature data is {len(auth)} bytes long, at least {fixed} were expected")
+        raise FormatError(
+            "quote_length", f"the signature data is {len(auth)} bytes long, at least {fixed} were expected"
+        )
     outer_type, outer_size = struct.unpack_from("<HI", auth, 2 * _ECDSA)
     qe_at = 2 * _ECDSA + 6
     (qe_auth_size,) = struct.unpack_from("<H", auth, fixed - 2)

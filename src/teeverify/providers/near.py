@@ -22,7 +22,7 @@ from ..saved import SavedReport
 from ..transport import ReplayTransport
 from ..verifier import Verifier
 from .near_claims import NearSession, derive_subjects
-from .near_wire import NearAsked, NearRecord, asked_from_url, read_records, read_report
+from .near_wire import NearAsked, NearRecord, asked_from_url, near_url, read_records, read_report
 
 __all__ = ["NearVerifier", "attestation_flow"]
 
@@ -87,7 +87,9 @@ _GAPS: Final = (
     "Values of environment variables (allowed_envs) are not measured.",
     "A hardware key extracted from some machine of Intel or NVIDIA forges everything here.",
 )
-_DIRECT: Final = "The model machine (Intel TDX) and its GPUs run the pinned software, and the connection ends inside it."
+_DIRECT: Final = (
+    "The model machine (Intel TDX) and its GPUs run the pinned software, and the connection ends inside it."
+)
 _CLOUD: Final = (
     "The connection ends inside the pinned gateway (Intel TDX), which sees prompts in the clear unless they are "
     "encrypted to the model's key, and which answered with the evidence of a pinned model machine."
@@ -210,8 +212,10 @@ class NearVerifier(Verifier):
 def _recorded_request(report: SavedReport) -> NearAsked:
     """The report request of a saved session; what it asked for is read from its URL.
 
+    Where the file holds none, the flow asks as it would live, and the replay answers that nothing was recorded.
+
     Raises:
-        SavedReportError: there is none, or several that could be meant.
+        SavedReportError: several could be meant, or one is not for a host of NEAR.
     """
     candidates: list[NearAsked] = []
     for exchange in report.exchanges:
@@ -220,6 +224,8 @@ def _recorded_request(report: SavedReport) -> NearAsked:
                 candidates.append(asked_from_url(exchange.request.url))
             except FormatError as error:
                 raise SavedReportError(f"{error}, so the saved report is not one of NEAR") from None
+    if not candidates:
+        return asked_from_url(near_url("completions.near.ai", model=report.model, nonce=report.nonce))
     ours = [asked for asked in candidates if asked.nonce == report.nonce] or candidates
     if len(ours) != 1:
         raise SavedReportError(

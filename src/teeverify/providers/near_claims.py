@@ -100,17 +100,16 @@ def _with_host(own: DstackClaims, host: DstackClaims) -> DstackClaims:
 def _binding(session: NearSession, record: NearRecord, host: NearRecord | None) -> BindingClaims:
     members, asked, quote = record.members, session.asked, session.quotes[record.id]
     report_data = quote if isinstance(quote, Problem) else quote.report.report_data
-    stated = _hex(members, "report_data", 64)
-    common = {
-        "nonce": session.nonce,
-        "asked_nonce": asked.nonce,
-        "report_data": report_data,
-        "stated_report_data": None if _is_absent(stated) else stated,
-    }
+    stated: bytes | Problem | None = _hex(members, "report_data", 64)
+    if _is_absent(stated):
+        stated = None
     if host is not None:
         source = members.get("nonce_source")
         return BindingClaims(
-            **common,
+            nonce=session.nonce,
+            asked_nonce=asked.nonce,
+            report_data=report_data,
+            stated_report_data=stated,
             echoed_nonces=(_hex(members, "nonce", 32),),
             nonce_source=source if isinstance(source, str) else _absent("nonce_source"),
             first_half=_actions(members),
@@ -120,7 +119,10 @@ def _binding(session: NearSession, record: NearRecord, host: NearRecord | None) 
     key = _signing_key(record, asked)
     fingerprint = _hex(members, "tls_cert_fingerprint", 32) if asked.tls_bound else None
     return BindingClaims(
-        **common,
+        nonce=session.nonce,
+        asked_nonce=asked.nonce,
+        report_data=report_data,
+        stated_report_data=stated,
         echoed_nonces=(_hex(members, "request_nonce", 32),),
         first_half=_first_half(key, fingerprint),
         layout="SHA-256(signing address || TLS key fingerprint)" if asked.tls_bound else "signing address, zero-padded",

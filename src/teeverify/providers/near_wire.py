@@ -1,8 +1,8 @@
 """NEAR AI on the wire: what was asked, and the records inside an attestation report.
 
-Two shapes exist. A model host (``*.near.ai``) answers for its own virtual machine; the gateway ``cloud-api.near.ai`` answers
-with its own record and those of the model machines behind it. The shape, the signing algorithm and the REPORTDATA form
-follow from the request, never from the answer.
+Two shapes exist. A model host (``*.near.ai``) answers for its own virtual machine; the gateway ``cloud-api.near.ai``
+answers with its own record and those of the model machines behind it. The shape, the signing algorithm and the
+REPORTDATA form follow from the request, never from the answer.
 """
 
 from __future__ import annotations
@@ -17,16 +17,27 @@ from attrs import field, frozen
 from ..claims.problem import Problem, ProblemKind
 from ..errors import FormatError
 from ..formats.encodings import decode_hex
-from ..formats.strict_json import JsonValue, loads
+from ..formats.strict_json import JsonValue, loads, same_json
 from ..limits import MAX_MODELS, MAX_REPORT_BODY
 
-__all__ = ["CLOUD_HOST", "NearAsked", "NearRecord", "asked_from_url", "default_url", "near_url", "read_records", "read_report"]
+__all__ = [
+    "CLOUD_HOST",
+    "NearAsked",
+    "NearRecord",
+    "asked_from_url",
+    "default_url",
+    "near_url",
+    "read_records",
+    "read_report",
+]
 
 CLOUD_HOST: Final = "cloud-api.near.ai"
 _PATH: Final = "/v1/attestation/report"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?:{_LABEL}\.)+near\.ai\Z")
-_COMPANIONS: Final = frozenset({"all_attestations", "compose_manager_attestation", "ohttp_key_config", "ohttp_attestation"})
+_COMPANIONS: Final = frozenset(
+    {"all_attestations", "compose_manager_attestation", "ohttp_key_config", "ohttp_attestation"}
+)
 """Members of a direct report that its copies in all_attestations do not have."""
 
 
@@ -106,7 +117,9 @@ def asked_from_url(url: str) -> NearAsked:
         raise FormatError("not_near_request", f"a request to {host[:100]!r} is no report request to a host of near.ai")
     query = dict(pairs)
     if len(query) != len(pairs):
-        raise FormatError("not_near_request", "the report's URL repeats a query parameter, so what was asked is unclear")
+        raise FormatError(
+            "not_near_request", "the report's URL repeats a query parameter, so what was asked is unclear"
+        )
     cloud = host == CLOUD_HOST
     return NearAsked(
         url=url,
@@ -156,7 +169,9 @@ def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, 
         return tuple(NearRecord(id=role, role=role, members={}, problems=(document,)) for role in roles)
     named = _named_model(asked, model)
     if not asked.cloud:
-        return _flatten([_model_record(members, model, i, named) for i, members in enumerate(_direct_members(document))])
+        return _flatten(
+            [_model_record(members, model, i, named) for i, members in enumerate(_direct_members(document))]
+        )
     gateway = _gateway_record(document)
     entries = document.get("model_attestations")
     if not isinstance(entries, list) or not entries:
@@ -186,7 +201,7 @@ def _direct_members(document: Mapping[str, JsonValue]) -> list[JsonValue]:
     others = [
         entry
         for entry in entries
-        if not isinstance(entry, dict) or {k: v for k, v in entry.items() if k not in _COMPANIONS} != own
+        if not isinstance(entry, dict) or not same_json({k: v for k, v in entry.items() if k not in _COMPANIONS}, own)
     ]
     return [document, *others]
 

@@ -91,5 +91,3 @@ def _wrap(first: str, text: str, columns: int) -> list[str]:
 def _paint(word: str, text: str, colour: bool) -> str:
     code = _COLOURS.get(word)
     return f"\x1b[{code}m{text}\x1b[0m" if colour and code is not None else text
-
-
