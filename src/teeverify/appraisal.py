@@ -9,7 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 
 from .checks.catalogue import Check, Finding, all_checks, not_applicable, unevaluated
 from .claims.problem import Problem, ProblemKind, UnjudgeableError
@@ -29,16 +30,16 @@ def judge_subject(subject: Subject, policy: Policy, applicable: Mapping[str, Col
 def appraise(subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]) -> tuple[CheckResult, ...]:
     """Run every applicable check of the provider on one subject, in catalogue order."""
     outage = next((problem for problem in subject.record if problem.kind is ProblemKind.UNAVAILABLE), None)
-    checks = {check.id: check for check in all_checks() if check.id in applicable}
+    checks = [check for check in all_checks() if check.id in applicable]
     findings: dict[str, Finding] = {}
-    for check in _prerequisites_first(checks):
+    for check in _prerequisites_first(frozenset(applicable)):
         if subject.role not in applicable[check.id]:
             findings[check.id] = not_applicable("role", f"does not apply to role {subject.role}")
         elif outage is not None:
             findings[check.id] = unevaluated(outage.code, outage.detail)
         else:
             findings[check.id] = _find(check, subject, policy, findings)
-    return tuple(_result(checks[check_id], findings[check_id], subject, policy) for check_id in checks)
+    return tuple(_result(check, findings[check.id], subject, policy) for check in checks)
 
 
 def fold(results: Iterable[CheckResult]) -> Outcome:
@@ -93,7 +94,10 @@ def _result(check: Check, finding: Finding, subject: Subject, policy: Policy) ->
     )
 
 
-def _prerequisites_first(checks: Mapping[str, Check]) -> Sequence[Check]:
+@lru_cache(maxsize=16)
+def _prerequisites_first(check_ids: frozenset[str]) -> tuple[Check, ...]:
+    """The checks with those ids, each after the ones that it requires."""
+    checks = {check.id: check for check in all_checks() if check.id in check_ids}
     ordered: dict[str, Check] = {}
 
     def visit(check_id: str) -> None:

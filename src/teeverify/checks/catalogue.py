@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TypeAlias
 
 from attrs import frozen
@@ -124,6 +125,7 @@ def check(
     return register
 
 
+@lru_cache(maxsize=1)
 def all_checks() -> tuple[Check, ...]:
     """Every check of the catalogue, in the order of `teeverify.check_ids.KNOWN`."""
     for theme in _THEMES:

@@ -62,7 +62,7 @@ def judge_present(subject: Subject, policy: Policy) -> Finding:
     if count < wanted:
         return failed(
             "too_few",
-            f"{count} GPUs sent evidence and the policy demands {wanted}; use an endpoint with all its GPUs attested.",
+            f"{count} GPUs sent evidence and the policy demands {wanted}; use an endpoint with all its GPUs attested",
             expected=f"at least {wanted}",
             observed=str(count),
         )
@@ -71,15 +71,15 @@ def judge_present(subject: Subject, policy: Policy) -> Finding:
         if wrong is not None:
             return wrong
     kinds = sorted({need(device.certificate).architecture or "" for device in claims.devices})
-    return passed(f"{count} GPUs of kind {', '.join(kinds)} sent evidence.", expected=f"at least {wanted}")
+    return passed(f"{count} GPUs of kind {', '.join(kinds)} sent evidence", expected=f"at least {wanted}")
 
 
 def _judge_absence(policy: Policy) -> Finding:
     if policy.gpu.require:
         return failed(
-            "no_evidence", "The record holds no GPU evidence and the policy demands it; use an attested endpoint."
+            "no_evidence", "the record holds no GPU evidence and the policy demands it; use an attested endpoint"
         )
-    return not_applicable("gpu_not_required", "The record holds no GPU evidence and the policy demands none.")
+    return not_applicable("gpu_not_required", "the record holds no GPU evidence and the policy demands none")
 
 
 def _judge_kind(
@@ -89,18 +89,18 @@ def _judge_kind(
     if kind is None:
         return failed(
             "kind_unknown",
-            f"{device.name} has certificates for {certificate.chip!r}, which is no known GPU; {expected} was expected.",
+            f"{device.name} has certificates for {certificate.chip!r}, which is no known GPU; {expected} was expected",
             expected=expected,
             observed=certificate.chip,
         )
     if kind == _SWITCH:
         return failed(
-            "switch_as_gpu", f"{device.name} is an NVSwitch; a GPU was expected.", expected=expected, observed=kind
+            "switch_as_gpu", f"{device.name} is an NVSwitch; a GPU was expected", expected=expected, observed=kind
         )
     if kind not in allowed:
         return failed(
             "kind_not_allowed",
-            f"{device.name} is of kind {kind} and the policy allows {expected}; list it if you accept it.",
+            f"{device.name} is of kind {kind} and the policy allows {expected}; list it if you accept it",
             expected=expected,
             observed=kind,
         )
@@ -108,7 +108,7 @@ def _judge_kind(
         if label is not None and label != kind:
             return failed(
                 "label_mismatch",
-                f"{device.name} is labelled {label!r} and its certificates say {kind}; the sender misstates it.",
+                f"{device.name} is labelled {label!r} and its certificates say {kind}; the sender misstates it",
                 expected=kind,
                 observed=label,
             )
@@ -172,7 +172,7 @@ def judge_evidence_signature(subject: Subject, _policy: Policy) -> Finding:
         return no_evidence()
     need(claims.payload)
     problems = tuple((device, device.signature) for device in claims.devices)
-    return first_wrong(problems) or passed(f"All {len(claims.devices)} GPUs signed their evidence.")
+    return first_wrong(problems) or passed(f"all {len(claims.devices)} GPUs signed their evidence")
 
 
 @check(
@@ -202,7 +202,7 @@ def judge_nonce_bound(subject: Subject, _policy: Policy) -> Finding:
         if not hmac.compare_digest(signed, expected):
             return failed(
                 "nonce_mismatch",
-                f"{device.name} signed another challenge than ours; this is old or foreign evidence, ask again.",
+                f"{device.name} signed another challenge than ours; this is old or foreign evidence, ask again",
                 expected=expected.hex(),
                 observed=signed.hex(),
             )
@@ -210,12 +210,12 @@ def judge_nonce_bound(subject: Subject, _policy: Policy) -> Finding:
         if label is not None and not hmac.compare_digest(label, expected):
             return failed(
                 "label_nonce_mismatch",
-                f"The nonce written beside {name} is not our challenge's; the record was put together from parts.",
+                f"the nonce written beside {name} is not our challenge's; the record was put together from parts",
                 expected=expected.hex(),
                 observed=label.hex(),
             )
     return passed(
-        f"All {len(claims.devices)} GPUs signed the challenge ({claims.nonce_binding}).", expected=expected.hex()
+        f"all {len(claims.devices)} GPUs signed the challenge ({claims.nonce_binding})", expected=expected.hex()
     )
 
 
@@ -243,7 +243,7 @@ def judge_distinct_devices(subject: Subject, _policy: Policy) -> Finding:
         for key in (certificate.identity, certificate.ueid):
             if key in seen:
                 return failed(
-                    "device_repeated", f"{device.name} is the same device as {seen[key].name}; each GPU counts once."
+                    "device_repeated", f"{device.name} is the same device as {seen[key].name}; each GPU counts once"
                 )
         seen.update({certificate.identity: device, certificate.ueid: device})
-    return passed(f"All {len(claims.devices)} GPUs are different devices.")
+    return passed(f"all {len(claims.devices)} GPUs are different devices")

@@ -44,24 +44,24 @@ def judge_same_fabric(subject: Subject, _policy: Policy) -> Finding:
     seen = [(device, frozenset(need(device.evidence).switch_pdis or ()) - {_OFF}) for device in claims.devices]
     with_switches = [device for device, switches in seen if switches]
     if not with_switches:
-        return not_applicable("no_fabric", "No GPU reports an NVSwitch, so there is no fabric to compare.")
+        return not_applicable("no_fabric", "no GPU reports an NVSwitch, so there is no fabric to compare")
     if len(with_switches) != len(seen):
         alone = next(device for device, switches in seen if not switches)
         return failed(
             "fabric_partial",
-            f"{alone.name} reports no NVSwitch and {with_switches[0].name} does; GPUs of one machine report the same.",
+            f"{alone.name} reports no NVSwitch and {with_switches[0].name} does; GPUs of one machine report the same",
         )
     first = seen[0][1]
     for device, switches in seen:
         if switches != first:
             return failed(
                 "fabric_differs",
-                f"{device.name} sees other NVSwitches than {seen[0][0].name}; the GPUs are not all in one machine.",
+                f"{device.name} sees other NVSwitches than {seen[0][0].name}; the GPUs are not all in one machine",
                 expected=f"the {len(first)} switches of {seen[0][0].name}",
                 observed=f"{len(switches & first)} of them",
             )
     return passed(
-        f"All {len(seen)} GPUs see the same {len(first)} NVSwitches; the NVSwitches themselves are not attested."
+        f"all {len(seen)} GPUs see the same {len(first)} NVSwitches; the NVSwitches themselves are not attested"
     )
 
 
@@ -89,11 +89,11 @@ def judge_cpu_binding(subject: Subject, _policy: Policy) -> Finding:
     if claims.nonce_binding == _SHARED:
         return info(
             "nonce_shared",
-            "CPU and GPUs answered the same challenge, which does not prove that they are in one machine.",
+            "CPU and GPUs answered the same challenge, which does not prove that they are in one machine",
             observed=claims.nonce_binding,
         )
     return info(
         "nonce_derived",
-        "The GPUs signed a value of this CPU's quote, which ties the question to this CPU and not the GPUs' answer.",
+        "the GPUs signed a value of this CPU's quote, which ties the question to this CPU and not the GPUs' answer",
         observed=claims.nonce_binding,
     )

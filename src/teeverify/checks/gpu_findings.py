@@ -21,7 +21,7 @@ def is_there(claims: GpuClaims | None) -> TypeGuard[GpuClaims]:
 
 def no_evidence() -> Finding:
     """Nothing to judge: gpu.present fails where the policy demands GPUs."""
-    return not_applicable("no_gpu_evidence", "The record holds no GPU evidence, so there is nothing to judge here.")
+    return not_applicable("no_gpu_evidence", "the record holds no GPU evidence, so there is nothing to judge here")
 
 
 def first_wrong(devices: tuple[tuple[GpuDevice, Problem | None], ...]) -> Finding | None:
@@ -35,7 +35,7 @@ def first_wrong(devices: tuple[tuple[GpuDevice, Problem | None], ...]) -> Findin
     if wrong:
         device, problem = wrong[0]
         others = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-        return failed(problem.code, f"{device.name}{others}: {problem.detail}; do not use this endpoint.")
+        return failed(problem.code, f"{device.name}{others}: {problem.detail}; do not use this endpoint")
     if problems:
         raise UnjudgeableError(problems[0][1])
     return None

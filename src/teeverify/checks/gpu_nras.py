@@ -98,12 +98,12 @@ def judge_nras_token(subject: Subject, policy: Policy) -> Finding:
         if problem is not None and problem.kind is not ProblemKind.INVALID:
             raise UnjudgeableError(problem)
         if problem is not None:
-            return failed(problem.code, f"NVIDIA's answer cannot be believed: {problem.detail}; {_ADVICE}.")
+            return failed(problem.code, f"NVIDIA's answer cannot be believed: {problem.detail}; {_ADVICE}")
     fault = next(_token_faults(claims, nras, subject.evaluated_at), None)
     if fault is not None:
-        return failed(fault, f"{_TOKEN_FAULTS[fault][:-1]}; {_ADVICE}.")
+        return failed(fault, f"{_TOKEN_FAULTS[fault][:-1]}; {_ADVICE}")
     return passed(
-        f"NVIDIA's service signed an answer to this challenge with a token for each of {len(claims.devices)} GPUs."
+        f"NVIDIA's service signed an answer to this challenge with a token for each of {len(claims.devices)} GPUs"
     )
 
 
@@ -128,15 +128,15 @@ def judge_nras_result(subject: Subject, policy: Policy) -> Finding:
     claims, nras = gate
     if nras.answer.overall.result is not True:
         return failed(
-            "result_overall", f"NVIDIA's overall result is false; {_ADVICE}.", expected="true", observed="false"
+            "result_overall", f"NVIDIA's overall result is false; {_ADVICE}", expected="true", observed="false"
         )
     tokens = {token.name: token for token in nras.answer.devices}
     for device in claims.devices:
         token = tokens.get(device.name)
         fault = "result_device" if token is None else next(_device_faults(device, token, claims, subject), None)
         if fault is not None:
-            return failed(fault, f"{device.name}: {_RESULT_FAULTS[fault][:-1]}; {_ADVICE}.")
-    return passed(f"NVIDIA's service finds all {len(claims.devices)} GPUs good.")
+            return failed(fault, f"{device.name}: {_RESULT_FAULTS[fault][:-1]}; {_ADVICE}")
+    return passed(f"NVIDIA's service finds all {len(claims.devices)} GPUs good")
 
 
 def _answer(subject: Subject, policy: Policy) -> tuple[GpuClaims, NrasClaims] | Finding:
@@ -145,20 +145,21 @@ def _answer(subject: Subject, policy: Policy) -> tuple[GpuClaims, NrasClaims] | 
     if not is_there(claims):
         return no_evidence()
     if policy.gpu.nras == "ignore":
-        return not_applicable("nras_ignored", "The policy does not ask for the opinion of NVIDIA's service.")
+        return not_applicable("nras_ignored", "the policy does not ask for the opinion of NVIDIA's service")
     need(claims.payload)
     nras = claims.nras
     if nras is None or (isinstance(nras, Problem) and nras.kind is ProblemKind.UNAVAILABLE):
         why = "nobody asked it" if nras is None else nras.detail
-        if policy.gpu.nras == "when_present":
+        refused = nras is not None and nras.code == "http_status"  # recorded, and not a good answer: not a missing one
+        if policy.gpu.nras == "when_present" and not refused:
             return not_applicable(
-                "nras_missing", f"There is no answer of NVIDIA's service ({why}); the policy does not demand one."
+                "nras_missing", f"there is no answer of NVIDIA's service ({why}); the policy does not demand one"
             )
         return unevaluated(
-            "nras_missing", f"There is no answer of NVIDIA's service ({why}) and the policy demands one; ask it."
+            "nras_missing", f"there is no answer of NVIDIA's service ({why}) and the policy demands one; ask it"
         )
     if isinstance(nras, Problem):
-        return failed("token_malformed", f"NVIDIA's answer cannot be read: {nras.detail}; {_ADVICE}.")
+        return failed("token_malformed", f"NVIDIA's answer cannot be read: {nras.detail}; {_ADVICE}")
     return claims, nras
 
 

@@ -43,22 +43,34 @@ class TdxDerivation:
     at: datetime
     memo: CertificateMemo = field(factory=dict)
     _answers: dict[str, object] = field(factory=dict)
+    _platforms: dict[bytes, tuple[PckChain, IntelCollateral] | Problem] = field(factory=dict)
 
     def derive(self, quote: TdxQuote | Problem) -> TdxClaims:
         """Claims for one quote; never raises."""
         if isinstance(quote, Problem):
             return TdxClaims(quote=quote, pck=quote, collateral=quote, dcap=quote)
-        chain = read_pck_chain(quote, root_sha256=self.roots.intel_root_sha256, memo=self.memo)
-        if isinstance(chain, Problem):
-            return TdxClaims(quote=quote, pck=chain, collateral=chain, dcap=chain)
-        pck, certificates = chain
-        collateral = self._collateral(pck, certificates)
-        dcap: DcapClaims | Problem
+        platform = self._platform(quote)
+        if isinstance(platform, Problem):
+            return TdxClaims(quote=quote, pck=platform, collateral=platform, dcap=platform)
+        pck, collateral = platform
+        return TdxClaims(quote=quote, pck=pck, collateral=collateral, dcap=self._dcap(quote, pck, collateral))
+
+    def _dcap(self, quote: TdxQuote, pck: PckChain, collateral: IntelCollateral) -> DcapClaims | Problem:
         if pck.profile is not None:
-            dcap = pck.profile
-        else:
-            dcap = verify_quote(quote, collateral, root=self.roots.intel_root, at=self.at)
-        return TdxClaims(quote=quote, pck=pck, collateral=collateral, dcap=dcap)
+            return pck.profile
+        dcap = verify_quote(quote, collateral, root=self.roots.intel_root, at=self.at)
+        if isinstance(dcap, DcapClaims) and (dcap.fmspc, dcap.ppid) != (pck.fmspc, pck.ppid):
+            detail = "dcap-qvl verified another platform than the one that teeverify reads out of the quote"
+            return Problem(kind=ProblemKind.INVALID, code="parser_differential", detail=detail, where="quote")
+        return dcap
+
+    def _platform(self, quote: TdxQuote) -> tuple[PckChain, IntelCollateral] | Problem:
+        """Platform and collateral of a quote; quotes of one machine carry the same chain, which is read once."""
+        key = quote.signature.pck_chain
+        if key not in self._platforms:
+            chain = read_pck_chain(quote, root_sha256=self.roots.intel_root_sha256, memo=self.memo)
+            self._platforms[key] = chain if isinstance(chain, Problem) else (chain[0], self._collateral(*chain))
+        return self._platforms[key]
 
     def _collateral(self, pck: PckChain, certificates: tuple[Certificate, ...]) -> IntelCollateral:
         tcb_info = self._tcb_info(pck.fmspc)

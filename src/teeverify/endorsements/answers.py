@@ -22,7 +22,8 @@ _NOT_AN_ANSWER = {"json_syntax", "json_not_utf8", "json_too_large"}
 def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:
     """The successful answer of that name, or an UNAVAILABLE `Problem`.
 
-    Its code is ``not_asked``, ``not_recorded``, ``not_fetched`` or ``http_status``.
+    Its code is ``not_asked``, ``not_recorded``, ``not_fetched``, ``http_outage`` (5xx and 429: no answer to the
+    question) or ``http_status`` (any other: an answer, and not a good one).
     """
     answer = answers.get(name)
     if isinstance(answer, Response) and answer.status == 200:
@@ -30,7 +31,9 @@ def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Pr
     if answer is None:
         code, detail = "not_asked", f"{what} was not asked for"
     elif isinstance(answer, Response):
-        code, detail = "http_status", f"{what} was answered with HTTP status {answer.status}"
+        outage = answer.status >= 500 or answer.status == 429
+        code = "http_outage" if outage else "http_status"
+        detail = f"{what} was answered with HTTP status {answer.status}"
     else:
         code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
         detail = f"{what} could not be had: {answer}"

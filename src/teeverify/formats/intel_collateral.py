@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote
 
@@ -83,7 +84,13 @@ def parse_tcb_info(body: bytes, headers: Mapping[str, tuple[str, ...]]) -> TcbIn
     Raises:
         FormatError: ``collateral_shape`` or a code of the JSON and hex readers.
     """
-    signed, info = _open(body, headers, "tcbInfo", "Intel's TCB info")
+    return _tcb_info(body, _issuer_chain(headers, "tcbInfo", "Intel's TCB info"))
+
+
+@lru_cache(maxsize=16)
+def _tcb_info(body: bytes, issuer_chain: str) -> TcbInfo:
+    """Pure, so the answer that every report of a month comes with is read once in a process."""
+    signed, info = _open(body, issuer_chain, "tcbInfo", "Intel's TCB info")
     levels = _member(info, "tcbLevels", list)
     if not 0 < len(levels) <= 64:
         raise FormatError("collateral_shape", "Intel's TCB info has no TCB levels, or too many")
@@ -107,7 +114,12 @@ def parse_qe_identity(body: bytes, headers: Mapping[str, tuple[str, ...]]) -> Qe
     Raises:
         FormatError: ``collateral_shape`` or a code of the JSON and hex readers.
     """
-    signed, identity = _open(body, headers, "enclaveIdentity", "Intel's QE identity")
+    return _qe_identity(body, _issuer_chain(headers, "enclaveIdentity", "Intel's QE identity"))
+
+
+@lru_cache(maxsize=16)
+def _qe_identity(body: bytes, issuer_chain: str) -> QeIdentity:
+    signed, identity = _open(body, issuer_chain, "enclaveIdentity", "Intel's QE identity")
     return QeIdentity(
         id=_member(identity, "id", str),
         version=_member(identity, "version", int),
@@ -118,21 +130,22 @@ def parse_qe_identity(body: bytes, headers: Mapping[str, tuple[str, ...]]) -> Qe
     )
 
 
-def _open(
-    body: bytes, headers: Mapping[str, tuple[str, ...]], key: str, what: str
-) -> tuple[SignedDocument, dict[str, JsonValue]]:
+def _issuer_chain(headers: Mapping[str, tuple[str, ...]], key: str, what: str) -> str:
+    values = [value for name in _CHAIN_HEADERS[key] for value in headers.get(name, ())]
+    if len(values) != 1:
+        raise FormatError("collateral_shape", f"{what} came with {len(values)} issuer-chain headers, one was expected")
+    return values[0]
+
+
+def _open(body: bytes, issuer_chain: str, key: str, what: str) -> tuple[SignedDocument, dict[str, JsonValue]]:
     document = loads(body, what=what, limit=MAX_ENDORSEMENT_BODY)
     if not isinstance(document, dict) or set(document) != {key, "signature"} or not isinstance(document[key], dict):
         # Exactly these two members, so that no decoy member can be sliced out or read in the signed one's place.
         raise FormatError("collateral_shape", f"{what} is not an object with exactly the members {key} and signature")
-    signature = decode_hex(document["signature"], what=f"the signature of {what}", size=64)
-    values = [value for name in _CHAIN_HEADERS[key] for value in headers.get(name, ())]
-    if len(values) != 1:
-        raise FormatError("collateral_shape", f"{what} came with {len(values)} issuer-chain headers, one was expected")
     signed = SignedDocument(
         text=member_text(body.decode("utf-8"), key, what=what),
-        signature=signature,
-        issuer_chain=unquote(values[0]).encode("utf-8", "replace"),
+        signature=decode_hex(document["signature"], what=f"the signature of {what}", size=64),
+        issuer_chain=unquote(issuer_chain).encode("utf-8", "replace"),
     )
     return signed, document[key]
 

@@ -103,7 +103,9 @@ def tls_key_unpinned(session: NearSession) -> None:
     """A truthful report whose TLS key is not the one that the policy names."""
 
 
-@defect("pin.reference_current", outcome=("REJECTED", "INCONCLUSIVE"), policy={"valid_until": "2026-06-01"})
+@defect(
+    "pin.reference_current", outcome=("REJECTED", "INCONCLUSIVE"), policy={"valid_until": "2026-06-01"}, shipped=False
+)
 def policy_ran_out(session: NearSession) -> None:
     """A truthful report under reference values that were valid until two weeks ago."""
 

@@ -27,7 +27,7 @@ def good_one_gpu_cloud(session: NearSession) -> None:
     """The report that all cloud defects start from."""
 
 
-@defect(outcome=VERIFIED, algorithm="ecdsa")
+@defect(outcome=VERIFIED, algorithm="ecdsa", shipped=False)
 def good_ecdsa(session: NearSession) -> None:
     """An Ethereum address, bound with the TLS key; the OHTTP key is signed by the signer's other key."""
 
