@@ -41,6 +41,10 @@ REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("TDX module identity", "module_not_identified"),
     ("Debug mode is enabled", "td_attributes_refused"),
     ("SEPT_VE_DISABLE", "td_attributes_refused"),
+    ("Reserved bits in TD attributes", "td_attributes_refused"),
+    ("TD profiling is enabled", "td_attributes_refused"),
+    ("TD migration is enabled", "td_attributes_refused"),
+    ("SERVTD_EXT is enabled", "td_attributes_refused"),
     ("Invalid MR service TD", "td_attributes_refused"),
     ("QE ", "qe_identity_mismatch"),
 )

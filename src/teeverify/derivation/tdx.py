@@ -43,6 +43,7 @@ class TdxDerivation:
     at: datetime
     memo: CertificateMemo = field(factory=dict)
     _answers: dict[str, object] = field(factory=dict)
+    _signers: dict[bytes, Certificate | Problem] = field(factory=dict)
     _platforms: dict[bytes, tuple[PckChain, IntelCollateral] | Problem] = field(factory=dict)
 
     def derive(self, quote: TdxQuote | Problem) -> TdxClaims:
@@ -112,8 +113,11 @@ class TdxDerivation:
         return value
 
     def _signer(self, document: TcbInfo | QeIdentity, what: str) -> Certificate | Problem:
-        pem = document.signed.issuer_chain
-        return read_signer_chain(pem, what=what, root_sha256=self.roots.intel_root_sha256, memo=self.memo)
+        pem = document.signed.issuer_chain  # the same one for both documents, as a rule
+        if pem not in self._signers:
+            root_sha256 = self.roots.intel_root_sha256
+            self._signers[pem] = read_signer_chain(pem, what=what, root_sha256=root_sha256, memo=self.memo)
+        return self._signers[pem]
 
     def _crl(self, name: str, what: str, certificates: tuple[Certificate, ...], issuer: int) -> CrlFacts | Problem:
         """One revocation list, signed by the certificate at place ``issuer`` of the PCK chain."""

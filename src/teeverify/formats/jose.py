@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from attrs import field, frozen
@@ -101,8 +102,11 @@ def parse_compact_jws(text: JsonValue, *, what: str) -> CompactJws:
     return CompactJws(text=text, kid=kid, payload=payload)
 
 
+@lru_cache(maxsize=8)
 def parse_key_set(body: bytes, *, what: str) -> KeySet:
     """Read a JWK Set: at most `MAX_JWKS_KEYS` keys, no key id twice.
+
+    Pure, and remembered for a few sets: the same one comes with every report of a day.
 
     Raises:
         FormatError: ``jwks_syntax``, ``jwks_duplicate_kid``, or a code of `strict_json.loads`.
