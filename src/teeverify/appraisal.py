@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from .checks.catalogue import Check, Finding, all_checks, not_applicable, unevaluated
@@ -18,7 +18,7 @@ from .claims.subject import Subject
 from .policy import Policy
 from .verdict import CheckResult, Outcome, Status, SubjectVerdict
 
-__all__ = ["appraise", "fold", "judge_subject"]
+__all__ = ["appraise", "fold", "judge_subject", "root_causes"]
 
 
 def judge_subject(subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]) -> SubjectVerdict:
@@ -51,6 +51,11 @@ def fold(results: Iterable[CheckResult]) -> Outcome:
     if Outcome.REJECTED in decided:
         return Outcome.REJECTED
     return Outcome.INCONCLUSIVE if not decided or Outcome.INCONCLUSIVE in decided else Outcome.VERIFIED
+
+
+def root_causes(deciding: Sequence[tuple[str, CheckResult]]) -> Sequence[tuple[str, CheckResult]]:
+    """Those of the deciding results (each with its subject's id) that do not merely wait for another check."""
+    return [pair for pair in deciding if not pair[1].reason.startswith("prerequisite_")] or deciding
 
 
 def _find(check: Check, subject: Subject, policy: Policy, findings: Mapping[str, Finding]) -> Finding:

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from .errors import NotRecordedError
 from .flow import Request, Response
-from .saved import SavedReport
+from .saved import RecordedExchange, SavedReport
 
 __all__ = ["ReplayTransport"]
 
@@ -22,13 +22,14 @@ class ReplayTransport:
     """Answers requests from the exchanges of a saved report.
 
     Method, scheme, host, path and query parameters must be the recorded ones, in any order; hex values are compared
-    without case. The first recorded answer counts. A request without one is a `NotRecordedError`.
+    without case. Of several recorded answers the one to the same body counts, else the first. A request without an
+    answer is a `NotRecordedError`.
     """
 
     def __init__(self, report: SavedReport) -> None:
-        self._answers: dict[tuple[object, ...], Response] = {}
+        self._answers: dict[tuple[object, ...], list[RecordedExchange]] = {}
         for exchange in report.exchanges:
-            self._answers.setdefault(_key(exchange.request), exchange.response)
+            self._answers.setdefault(_key(exchange.request), []).append(exchange)
 
     def send(self, request: Request) -> Response:
         """Answer from the recording.
@@ -36,11 +37,12 @@ class ReplayTransport:
         Raises:
             NotRecordedError: the report holds no answer to this request.
         """
-        answer = self._answers.get(_key(request))
-        if answer is None:
+        recorded = self._answers.get(_key(request))
+        if not recorded:
             host = urlsplit(request.url).netloc
             raise NotRecordedError(f"the saved report holds no answer of {host} to this {request.method} request")
-        return answer
+        same_body = (exchange for exchange in recorded if exchange.request.body == request.body)
+        return next(same_body, recorded[0]).response
 
 
 def _key(request: Request) -> tuple[object, ...]:

@@ -10,14 +10,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Protocol, runtime_checkable
 
-from .appraisal import judge_subject
+from .appraisal import judge_subject, root_causes
 from .claims.problem import Problem
 from .claims.subject import Subject
 from .errors import ConfigurationError, UnknownProviderError
 from .policy import Policy
 from .roots import PRODUCTION_ROOTS, TrustRoots
 from .saved import SavedReport
-from .verdict import AttestationVerdict, AttestedKey, CheckResult, Outcome, Status, SubjectVerdict
+from .verdict import AttestationVerdict, AttestedKey, Outcome, Status, SubjectVerdict
 
 __all__ = ["ConfidentialVerifier", "Verifier", "VerifierRegistry", "verifier_for"]
 
@@ -94,8 +94,7 @@ class Verifier(ABC):
     ) -> tuple[Subject, ...]:
         """Run the provider's flow over the recorded answers and derive its subjects, judging nothing.
 
-        Raises:
-            SavedReportError: the report holds no session of this provider.
+        Never raises: what cannot be read becomes a Problem inside a subject.
         """
 
     @abstractmethod
@@ -225,7 +224,8 @@ def _conclusion(
 ) -> str:
     """The decisive line."""
     results = [(verdict.id, result) for verdict in judged for result in verdict.checks]
-    deciding = _root_causes([(subject, result) for subject, result in results if result.decides is outcome])
+    causes = root_causes([(subject, result) for subject, result in results if result.decides is outcome])
+    deciding = [f"{result.id} ({subject})" for subject, result in causes]
     waived = sorted({result.id for _, result in results if not result.enforced})
     passes = sum(result.status is Status.PASS for _, result in results)
     under = f"as of {at:%Y-%m-%d %H:%M:%S} UTC under policy {policy.name!r} ({policy.digest[:12]})"
@@ -243,9 +243,3 @@ def _conclusion(
     if roots.test:
         parts.append("under TEST ROOTS, which prove nothing about real hardware")
     return "; ".join(parts)
-
-
-def _root_causes(deciding: Sequence[tuple[str, CheckResult]]) -> list[str]:
-    """The deciding checks in words, without those that only wait for another one."""
-    causes = [(subject, result) for subject, result in deciding if not result.reason.startswith("prerequisite_")]
-    return [f"{result.id} ({subject})" for subject, result in causes or deciding]

@@ -68,8 +68,9 @@ def test_never_raises_on_parts(entry: dict[str, str], keep_chain: bool, position
 
 def test_problems_are_kept_apart() -> None:
     """A bad answer of NVIDIA's service is not malformed evidence of the attester."""
-    claims = derive([GOOD], b"<html>", None)
-    assert [problem.kind for problem in problems_in(claims)] == [ProblemKind.INVALID]
+    for answer, kind in ((b"{}", ProblemKind.INVALID), (b"<html>", ProblemKind.UNAVAILABLE)):
+        claims = derive([GOOD], answer, None)
+        assert [problem.kind for problem in problems_in(claims)] == [kind]
     unavailable = Problem(kind=ProblemKind.UNAVAILABLE, code="http_status", detail="the service answered 503")
     assert derive([GOOD], unavailable, None).nras is unavailable
     assert derive([GOOD], None, None).nras is None

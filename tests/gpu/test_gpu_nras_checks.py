@@ -139,9 +139,6 @@ TOKEN_CASES = {
     # shapes
     "object": ("token_malformed", raw(lambda _: b"{}")),
     "string": ("token_malformed", raw(lambda _: b'"ok"')),
-    "not JSON": ("token_malformed", raw(lambda _: b"<html>")),
-    "empty": ("token_malformed", raw(lambda _: b"")),
-    "truncated": ("token_malformed", raw(lambda body: body[:-20])),
     "no device tokens": ("token_malformed", bundle(lambda value: [value[0], {}])),
     "three elements": ("token_malformed", bundle(lambda value: [*value, {}])),
     "duplicate member": ("token_malformed", raw(duplicate_member)),
@@ -179,7 +176,6 @@ TOKEN_CASES = {
     "rotated out": ("key_unknown", keys(s.jwk(kid="newer"))),
     "key of another curve": ("key_unknown", keys({**s.jwk(), "crv": "P-256"})),
     "duplicate kid": ("key_set_malformed", keys(s.jwk(), s.jwk(s.service_key("other")))),
-    "key set not JSON": ("key_set_malformed", s.claims_of(HOST, keys=b"<html>")),
     "key set of another shape": ("key_set_malformed", s.claims_of(HOST, keys=b'{"keys": {}}')),
     "key without id": ("key_set_malformed", keys({"kty": "EC"})),
     "short coordinate": ("key_set_malformed", keys({**s.jwk(), "x": "AA"})),
@@ -403,3 +399,16 @@ def test_every_reason_is_reached(check_id: str) -> None:
     cases = TOKEN_CASES if check_id == "gpu.nras_token" else RESULT_CASES
     reached = {reason for reason, _ in cases.values()} | elsewhere | {"token_malformed"}
     assert set(get_check(check_id).reasons) <= reached
+
+
+@pytest.mark.parametrize("nras", ["required", "when_present"])
+@pytest.mark.parametrize("body", [b"<html>captive portal</html>", b"", b"\xff", s.Service().answer(HOST)[:-20]])
+def test_a_body_that_is_no_document_is_an_outage_and_never_a_missing_answer(nras: str, body: bytes) -> None:
+    """An outage is no attack, and a recorded bad answer is not a missing one."""
+    found = find("gpu.nras_token", raw(lambda _: body), s.policy_of(nras=nras))
+    assert (found.status, found.reason) == (Status.UNEVALUATED, "nras_missing")
+
+
+def test_a_key_set_that_is_no_document_is_an_outage() -> None:
+    found = find("gpu.nras_token", s.claims_of(HOST, keys=b"<html>"))
+    assert (found.status, found.reason) == (Status.UNEVALUATED, "keys_not_available")

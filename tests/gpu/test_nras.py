@@ -73,7 +73,7 @@ def header(**members: Any) -> str:
         ("jws_syntax", "A" * (MAX_TOKEN + 1)),
         ("jws_syntax", TOKEN.rpartition(".")[0] + "." + s.b64url(bytes(95))),
         ("jws_syntax", "e30B." + TOKEN.partition(".")[2].replace(".", "=.", 1)),
-        ("json_syntax", "AAAA." + TOKEN.partition(".")[2]),
+        ("jws_header", "AAAA." + TOKEN.partition(".")[2]),
         ("jws_header", "W10." + TOKEN.partition(".")[2]),
         ("jws_algorithm", "e30." + TOKEN.partition(".")[2]),
         ("jws_algorithm", header(kid="x")),
@@ -85,7 +85,7 @@ def header(**members: Any) -> str:
         ("jws_header", header(kid="", alg="ES384")),
         ("jws_header", header(kid=7, alg="ES384")),
         ("jws_header", header(kid="x" * 257, alg="ES384")),
-        ("json_duplicate_key", s.b64url(b'{"alg":"none","alg":"ES384"}') + "." + TOKEN.partition(".")[2]),
+        ("jws_header", s.b64url(b'{"alg":"none","alg":"ES384"}') + "." + TOKEN.partition(".")[2]),
     ],
 )
 def test_refused_token(code: str, token: object) -> None:

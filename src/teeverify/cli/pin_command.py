@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
 
-from ..appraisal import appraise
+from ..appraisal import appraise, root_causes
 from ..claims.problem import Problem
 from ..claims.subject import Subject
 from ..errors import ConfigurationError
@@ -88,9 +88,10 @@ def _refuse_bad_hardware(
     subjects: tuple[Subject, ...], policy: Policy, applicable: Mapping[str, Collection[str]]
 ) -> None:
     """Every check but those of the session must pass under the policy just written, or nothing is written."""
-    for subject in subjects:
-        for result in appraise(subject, policy, applicable):
-            if result.decides is not None and result.id not in _NOT_HARDWARE:
-                raise ConfigurationError(
-                    f"nothing was pinned: {result.id} of {subject.id} is {result.status.value}, {result.summary}"
-                )
+    found = [(subject.id, result) for subject in subjects for result in appraise(subject, policy, applicable)]
+    deciding = [(where, result) for where, result in found if result.decides and result.id not in _NOT_HARDWARE]
+    if deciding:
+        where, result = root_causes(deciding)[0]
+        raise ConfigurationError(
+            f"nothing was pinned: {result.id} of {where} is {result.status.value}, {result.summary}"
+        )

@@ -19,6 +19,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _quote(args: argparse.Namespace) -> int:
     import attrs
 
+    from ..crypto.dcap import pck_platform
     from ..errors import InputError
     from ..formats.tdx_quote import parse_quote
     from ..limits import MAX_QUOTE
@@ -32,6 +33,9 @@ def _quote(args: argparse.Namespace) -> int:
         data = bytes.fromhex(data.decode("ascii"))
     quote = parse_quote(data)
     print(f"TDX quote, version {quote.version}, {len(data)} bytes ({quote.padding} of padding); NOT verified")
+    platform = pck_platform(data)
+    if platform is not None:
+        print(f"  {'fmspc':16} {platform[0].hex()}\n  {'pck_ca':16} {platform[1]}")
     for name, value in attrs.asdict(quote.report).items():
         if value is not None:
             print(f"  {name:16} {value.hex()}")

@@ -55,12 +55,16 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Judge and print; returns the exit code of the outcome."""
+    from attrs import evolve
+
+    from ..verifier import verifier_for
+
     report, recorded = _report(args)
     policy, roots = _policy(args.policy, report.provider), _roots(args.test_roots)
     at, now = _time(args.at, report, recorded), datetime.now(timezone.utc)
+    if args.saved is None:  # a bare response claims no time of its own: the one that the caller names is its time
+        report = evolve(report, recorded_at=at)
     _refuse_expired_waivers(policy, at)
-
-    from ..verifier import verifier_for
 
     verdict = verifier_for(report.provider)(policy, roots=roots).verify_saved(report, at=at, now=now)
     print(_render(verdict, args))

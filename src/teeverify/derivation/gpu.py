@@ -19,6 +19,7 @@ from ..crypto.certificates import (
     verify_p384,
 )
 from ..crypto.jws import trusted_signing_key, verify_es384
+from ..endorsements.answers import NOT_AN_ANSWER
 from ..errors import FormatError
 from ..formats.dice import COMPOSITE_DEVICE_ID_OID, MULTI_TCB_INFO_OID, composite_device_fwid, multi_tcb_info_fwid
 from ..formats.gpu_payload import GpuEntry, GpuPayload, parse_gpu_payload
@@ -222,6 +223,9 @@ def _nras(answer: bytes, jwks: bytes | Problem | None, roots: TrustRoots) -> Nra
     try:
         parsed = parse_nras_answer(answer)
     except FormatError as error:
+        if error.code in NOT_AN_ANSWER:
+            where = "NVIDIA's answer"
+            return Problem(kind=ProblemKind.UNAVAILABLE, code="not_an_answer", detail=str(error), where=where)
         return _invalid("token_malformed", str(error), "NVIDIA's answer")
     key = _signing_key(parsed.overall, jwks, roots)
     if isinstance(key, Problem):
@@ -233,19 +237,20 @@ def _nras(answer: bytes, jwks: bytes | Problem | None, roots: TrustRoots) -> Nra
 
 def _signing_key(token: OverallToken, jwks: bytes | Problem | None, roots: TrustRoots) -> JsonWebKey | Problem:
     if not isinstance(jwks, bytes):
-        detail = "it was not asked for" if jwks is None else jwks.detail
-        return Problem(
-            kind=ProblemKind.UNAVAILABLE,
-            code="keys_not_available",
-            detail=f"NVIDIA's key set could not be had: {detail}",
-            where="NVIDIA's key set",
-        )
+        return _no_keys("it was not asked for" if jwks is None else jwks.detail)
     try:
         keys = parse_key_set(jwks, what="NVIDIA's key set")
     except FormatError as error:
+        if error.code in NOT_AN_ANSWER:
+            return _no_keys(str(error))
         return _invalid("key_set_malformed", str(error), "NVIDIA's key set")
     issued_at = datetime.fromtimestamp(token.times.iat, tz=timezone.utc)
     return trusted_signing_key(keys, token.jws.kid, at=issued_at, roots=roots)
+
+
+def _no_keys(detail: str) -> Problem:
+    text = f"NVIDIA's key set could not be had: {detail}"
+    return Problem(kind=ProblemKind.UNAVAILABLE, code="keys_not_available", detail=text, where="NVIDIA's key set")
 
 
 def _malformed(error: FormatError, where: str) -> Problem:

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from ..claims.problem import Problem, ProblemKind
 from ..errors import FormatError, NotRecordedError
 from ..flow import Answer, Response
 
-__all__ = ["Endorsements", "answer_body", "read_answer"]
+__all__ = ["NOT_AN_ANSWER", "Endorsements", "answer_body", "read_answer"]
 
 T = TypeVar("T")
 
 Endorsements: TypeAlias = Mapping[str, Answer]
 """Answers by the name that the request plan gave them."""
 
-_NOT_AN_ANSWER = {"json_syntax", "json_not_utf8", "json_too_large"}
+NOT_AN_ANSWER: Final = frozenset({"json_syntax", "json_not_utf8", "json_too_large", "issuer_chain_missing"})
+"""Codes of a body that is no document of the endorser at all: a captive portal's page, an answer without headers."""
 
 
 def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:
@@ -52,7 +53,7 @@ def read_answer(answers: Endorsements, name: str, *, what: str, reader: Callable
     try:
         return reader(response)
     except FormatError as error:
-        outage = error.code in _NOT_AN_ANSWER
+        outage = error.code in NOT_AN_ANSWER
         return Problem(
             kind=ProblemKind.UNAVAILABLE if outage else ProblemKind.INVALID,
             code="not_an_answer" if outage else error.code,

@@ -132,6 +132,10 @@ def _qe_identity(body: bytes, issuer_chain: str) -> QeIdentity:
 
 def _issuer_chain(headers: Mapping[str, tuple[str, ...]], key: str, what: str) -> str:
     values = [value for name in _CHAIN_HEADERS[key] for value in headers.get(name, ())]
+    if not values:
+        raise FormatError(
+            "issuer_chain_missing", f"{what} came without the header {_CHAIN_HEADERS[key][0]}; save it as well"
+        )
     if len(values) != 1:
         raise FormatError("collateral_shape", f"{what} came with {len(values)} issuer-chain headers, one was expected")
     return values[0]

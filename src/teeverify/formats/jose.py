@@ -81,7 +81,7 @@ def parse_compact_jws(text: JsonValue, *, what: str) -> CompactJws:
     """Split ``header.payload.signature`` and judge the header.
 
     Raises:
-        FormatError: ``jws_syntax``, ``jws_header``, ``jws_algorithm``, or a code of `strict_json.loads`.
+        FormatError: ``jws_syntax``, ``jws_header`` or ``jws_algorithm``.
     """
     if not isinstance(text, str) or len(text) > MAX_TOKEN:
         raise FormatError("jws_syntax", f"{what} is not text of at most {MAX_TOKEN} characters")
@@ -89,7 +89,10 @@ def parse_compact_jws(text: JsonValue, *, what: str) -> CompactJws:
     if len(parts) != 3:
         raise FormatError("jws_syntax", f"{what} has {len(parts)} parts, a compact token has 3")
     header_bytes, payload, signature = (_decode_base64url(part, what) for part in parts)
-    header = loads(header_bytes, what=f"the header of {what}", limit=MAX_TOKEN)
+    try:
+        header = loads(header_bytes, what=f"the header of {what}", limit=MAX_TOKEN)
+    except FormatError as error:
+        raise FormatError("jws_header", str(error)) from None
     if not isinstance(header, dict) or not header.keys() <= _HEADER_MEMBERS or header.get("typ", "JWT") != "JWT":
         raise FormatError("jws_header", f"the header of {what} has other members than alg, kid and typ")
     if header.get("alg") != _ALGORITHM:

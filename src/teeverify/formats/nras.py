@@ -165,7 +165,10 @@ def _device_token(name: str, text: JsonValue) -> DeviceToken:
 
 
 def _claims(jws: CompactJws, what: str) -> dict[str, JsonValue]:
-    claims = loads(jws.payload, what=what, limit=MAX_TOKEN)
+    try:
+        claims = loads(jws.payload, what=what, limit=MAX_TOKEN)
+    except FormatError as error:
+        raise FormatError("token_claim", str(error)) from None
     if not isinstance(claims, dict):
         raise FormatError("token_claim", f"{what} holds no JSON object")
     return claims

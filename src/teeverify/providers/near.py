@@ -13,7 +13,7 @@ from ..crypto.dcap import pck_platform
 from ..derivation.tdx import read_hex_quote
 from ..endorsements.intel_pcs import intel_requests
 from ..endorsements.nvidia_nras import nras_requests
-from ..errors import FormatError, NotRecordedError, SavedReportError
+from ..errors import FormatError, NotRecordedError
 from ..flow import Answer, Flow, Request, Response, run
 from ..formats.tdx_quote import TdxQuote
 from ..limits import MAX_REPORT_BODY
@@ -194,14 +194,13 @@ class NearVerifier(Verifier):
     def subjects_of_saved(
         cls, report: SavedReport, *, roots: TrustRoots, at: datetime, wall_clock: datetime, with_nras: bool = True
     ) -> tuple[Subject, ...]:
-        """The gateway (cloud shape), the model machines and their compose-managers of a saved session.
-
-        Raises:
-            SavedReportError: the report holds no NEAR report request, or several that could be meant.
-        """
+        """The gateway (cloud shape), the model machines and their compose-managers of a saved session."""
         asked = _recorded_request(report)
-        flow = attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=with_nras)
-        session = run(flow, ReplayTransport(report))
+        if isinstance(asked, Problem):
+            session = _session_without_report(asked, report)
+        else:
+            flow = attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=with_nras)
+            session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
     def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
@@ -209,13 +208,11 @@ class NearVerifier(Verifier):
         return (_CLOUD, (_CLOUD_GAP, *_GAPS)) if cloud else (_DIRECT, _GAPS)
 
 
-def _recorded_request(report: SavedReport) -> NearAsked:
+def _recorded_request(report: SavedReport) -> NearAsked | Problem:
     """The report request of a saved session; what it asked for is read from its URL.
 
-    Where the file holds none, the flow asks as it would live, and the replay answers that nothing was recorded.
-
-    Raises:
-        SavedReportError: several could be meant, or one is not for a host of NEAR.
+    Where the file holds none, the flow asks as it would live, and the replay answers that nothing was recorded. A
+    request to a host that is not NEAR's, or several that could be meant, are a MALFORMED `Problem`.
     """
     candidates: list[NearAsked] = []
     for exchange in report.exchanges:
@@ -223,15 +220,32 @@ def _recorded_request(report: SavedReport) -> NearAsked:
             try:
                 candidates.append(asked_from_url(exchange.request.url))
             except FormatError as error:
-                raise SavedReportError(f"{error}, so the saved report is not one of NEAR") from None
+                return Problem(kind=ProblemKind.MALFORMED, code=error.code, detail=str(error), where="request")
     if not candidates:
-        return asked_from_url(near_url("completions.near.ai", model=report.model, nonce=report.nonce))
+        return _asked_by_default(report)
     ours = [asked for asked in candidates if asked.nonce == report.nonce] or candidates
     if len(ours) != 1:
-        raise SavedReportError(
-            f"the saved report holds {len(ours)} NEAR report requests that could be meant, exactly one was expected"
-        )
+        detail = f"the saved report holds {len(ours)} NEAR report requests that could be meant, one was expected"
+        return Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="request")
     return ours[0]
+
+
+def _asked_by_default(report: SavedReport) -> NearAsked:
+    return asked_from_url(near_url("completions.near.ai", model=report.model, nonce=report.nonce))
+
+
+def _session_without_report(problem: Problem, report: SavedReport) -> NearSession:
+    asked = _asked_by_default(report)
+    records = read_records(problem, asked, report.model)
+    return NearSession(
+        asked=asked,
+        nonce=report.nonce,
+        model=report.model,
+        report=problem,
+        records=records,
+        quotes={record.id: problem for record in records},
+        endorsements={},
+    )
 
 
 def _path_of(url: str) -> str:

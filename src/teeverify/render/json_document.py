@@ -16,7 +16,7 @@ SCHEMA: Final = "teeverify.verdict/v1"
 
 def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
     """The verdict as JSON values; times are RFC 3339 in UTC, the nonce and keys are hex."""
-    return {
+    document = {
         "schema": SCHEMA,
         "provider": verdict.provider,
         "model": verdict.model,
@@ -30,6 +30,8 @@ def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
         "gaps": list(verdict.gaps),
         "subjects": [_subject(subject) for subject in verdict.subjects],
     }
+    # Only there when true: a program that reads `verified` must be able to refuse it without searching texts.
+    return {**document, "test_roots": True} if verdict.test_roots else document
 
 
 def to_json(verdict: AttestationVerdict) -> str:
