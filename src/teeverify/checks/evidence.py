@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..claims.problem import ProblemKind, problems_in
+from ..claims.problem import ProblemKind
 from ..claims.subject import Subject
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed
@@ -24,7 +24,7 @@ __all__: list[str] = []
 )
 def wellformed(subject: Subject, policy: Policy) -> Finding:
     del policy
-    found = [problem for problem in problems_in(subject) if problem.kind is ProblemKind.MALFORMED]
+    found = [problem for problem in subject.problems if problem.kind is ProblemKind.MALFORMED]
     if not found:
         return passed("every part of the evidence has its form")
     more = f" ({len({p.detail for p in found}) - 1} more)" if len({p.detail for p in found}) > 1 else ""
@@ -52,7 +52,7 @@ def complete(subject: Subject, policy: Policy) -> Finding:
     for problem in subject.record:
         if problem.kind is ProblemKind.INVALID:
             return failed(problem.code, problem.detail)
-    absent = [problem for problem in problems_in(subject) if problem.kind is ProblemKind.ABSENT]
+    absent = [problem for problem in subject.problems if problem.kind is ProblemKind.ABSENT]
     if absent:
         names = sorted({problem.where or problem.code for problem in absent})
         return failed("missing", f"{absent[0].detail}; missing parts: {', '.join(names)}", observed="missing")

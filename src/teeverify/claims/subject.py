@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import frozen
+from attrs import field, frozen
 
 from .binding import BindingClaims, ChannelClaims
 from .dstack import DstackClaims
 from .gpu import GpuClaims
-from .problem import Problem
+from .problem import Problem, problems_in
 from .tdx import TdxClaims
 
 __all__ = ["Subject"]
@@ -39,3 +39,10 @@ class Subject:
     gpu: GpuClaims | None = None
     channel: ChannelClaims | None = None
     test_roots: bool = False
+    problems: tuple[Problem, ...] = field(init=False, repr=False, eq=False)
+    """Every Problem inside the sections and the record."""
+
+    @problems.default
+    def _find_problems(self) -> tuple[Problem, ...]:
+        sections = (self.record, self.binding, self.tdx, self.dstack, self.gpu, self.channel)
+        return tuple(problem for section in sections for problem in problems_in(section))

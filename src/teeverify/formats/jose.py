@@ -34,11 +34,20 @@ _MAX_X5C_CERTIFICATE: Final = 8 << 10
 
 @frozen(kw_only=True)
 class CompactJws:
-    """One token: ``kid`` of its header, ``payload`` bytes, and the ``text`` it was, which is what digests cover."""
+    """One token: ``kid`` of its header, ``payload`` bytes, and the ``text`` it was, which is what digests cover.
+
+    ``signature`` is r then s, 96 bytes; its header named ES384 and nothing else.
+    """
 
     text: str = field(repr=False)
     kid: str
     payload: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    @property
+    def signing_input(self) -> bytes:
+        """What the signature covers: header and payload as they stand in the token (RFC 7515 section 5.1)."""
+        return self.text.rpartition(".")[0].encode("ascii")
 
 
 @frozen(kw_only=True)
@@ -102,7 +111,7 @@ def parse_compact_jws(text: JsonValue, *, what: str) -> CompactJws:
         raise FormatError("jws_header", f"the header of {what} names no key")
     if len(signature) != _SIGNATURE:
         raise FormatError("jws_syntax", f"the signature of {what} is {len(signature)} bytes long, not {_SIGNATURE}")
-    return CompactJws(text=text, kid=kid, payload=payload)
+    return CompactJws(text=text, kid=kid, payload=payload, signature=signature)
 
 
 @lru_cache(maxsize=8)
