@@ -109,7 +109,7 @@ def parse_time(value: object, *, what: str) -> datetime:
 def format_time(at: datetime) -> str:
     """An aware time in RFC 3339, UTC, with microseconds only where there are any."""
     utc = at.astimezone(timezone.utc)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if utc.microsecond else "%Y-%m-%dT%H:%M:%SZ")
+    return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds' if utc.microsecond else 'seconds')}Z"
 
 
 def _read(document: JsonValue, data: bytes) -> SavedReport:

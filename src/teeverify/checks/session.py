@@ -94,7 +94,7 @@ def recorded_at(subject: Subject, policy: Policy) -> Finding:
     claimed, skew = subject.recorded_at, timedelta(seconds=CLOCK_SKEW)
     if claimed is None:
         return not_applicable("live", "the report was not saved, it came over a live connection")
-    if claimed > subject.wall_clock + skew:
+    if claimed - subject.wall_clock > skew:
         return failed(
             "in_future", f"the report claims to be recorded {claimed:%Y-%m-%d %H:%M} UTC, which is yet to come"
         )
@@ -102,9 +102,9 @@ def recorded_at(subject: Subject, policy: Policy) -> Finding:
     if not times:
         return unevaluated("no_signed_time", "nothing in the report carries a date that Intel or NVIDIA signed")
     for what, start, end in times:
-        if claimed < start - skew:
+        if start - claimed > skew:
             return failed("before_signed_time", f"the report claims to be older than {what}", observed=f"{claimed}")
-        if claimed > end + skew:
+        if claimed - end > skew:
             return failed(
                 "after_signed_end", f"the report claims to be younger than the end of {what}", observed=f"{claimed}"
             )
@@ -120,7 +120,7 @@ def _signed_times(subject: Subject) -> list[tuple[str, datetime, datetime]]:
             if not isinstance(part, Problem):
                 times.append((what, part.issue_date, part.next_update))
     nras = subject.gpu.nras if subject.gpu is not None else None
-    if isinstance(nras, NrasClaims):
+    if isinstance(nras, NrasClaims) and nras.signature is None:
         token = nras.answer.overall.times
         start, end = (datetime.fromtimestamp(seconds, timezone.utc) for seconds in (token.iat, token.exp))
         times.append(("NVIDIA's token", start, end))

@@ -8,7 +8,7 @@ from typing import Final
 from ..claims.problem import Problem, ProblemKind, need
 from ..claims.subject import Subject
 from ..claims.tdx import DcapClaims, IntelCollateral, PckChain
-from ..formats.intel_collateral import TcbInfo
+from ..formats.intel_collateral import TcbInfo, TcbLevel
 from ..limits import CLOCK_SKEW, MAX_COLLATERAL_WINDOW, MAX_ROOT_CRL_WINDOW
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed, unevaluated
@@ -16,6 +16,19 @@ from .tdx import tdx_claims
 
 __all__: list[str] = []
 
+_AFTER_SIGNATURES: Final = frozenset(
+    {
+        "quote_signature_invalid",
+        "attestation_key_not_bound",
+        "qe_report_signature_invalid",
+        "qe_identity_mismatch",
+        "tcb_revoked",
+        "tcb_level_missing",
+        "module_not_identified",
+        "td_attributes_refused",
+    }
+)
+"""Refusals that DCAP verification comes to only after it has verified the signatures over the collateral."""
 _PCS: Final = "Intel PCS API v4 (TCB info, TD QE identity, revocation lists)"
 
 
@@ -59,18 +72,17 @@ def collateral_current(subject: Subject, policy: Policy) -> Finding:
     }
     if isinstance(tdx.dcap, Problem) and tdx.dcap.code in dcap_refusals:
         return failed(dcap_refusals[tdx.dcap.code], tdx.dcap.detail)
-    if isinstance(tdx.dcap, Problem) and tdx.dcap.kind is ProblemKind.INVALID and _signatures_unchecked(tdx.dcap.code):
+    if (
+        isinstance(tdx.dcap, Problem)
+        and tdx.dcap.kind is ProblemKind.INVALID
+        and tdx.dcap.code not in _AFTER_SIGNATURES
+    ):
         return unevaluated(tdx.dcap.code, "verification ended before the signatures over the collateral were checked")
     tcb = need(collateral.tcb_info)
     return passed(
         f"Intel's collateral holds from {tcb.issue_date:%Y-%m-%d %H:%M} to {tcb.next_update:%Y-%m-%d %H:%M} UTC",
         observed=f"{tcb.issue_date:%Y-%m-%dT%H:%M:%SZ}",
     )
-
-
-def _signatures_unchecked(code: str) -> bool:
-    """True where DCAP verification stopped before it reached the collateral's signatures."""
-    return code.startswith("pck_") or code in ("certificate_chain_refused", "dcap_refused", "parser_differential")
 
 
 def _missing_or_bad(collateral: IntelCollateral) -> Finding | None:
@@ -117,7 +129,7 @@ def _out_of_time(collateral: IntelCollateral, at: datetime) -> Finding | None:
             )
         if at > end:
             return failed("expired", f"Intel's {what} held until {end:%Y-%m-%d %H:%M} UTC; fetch a current one")
-        if at < start - timedelta(seconds=CLOCK_SKEW):
+        if start - at > timedelta(seconds=CLOCK_SKEW):
             return failed("from_future", f"Intel's {what} was issued {start:%Y-%m-%d %H:%M} UTC, after the time judged")
     return None
 
@@ -144,7 +156,7 @@ def not_revoked(subject: Subject, policy: Policy) -> Finding:
     pck, collateral = need(tdx.pck), need(tdx.collateral)
     if pck.leaf_serial in need(collateral.pck_crl).revoked_serials:
         return failed("certificate_revoked", "the platform's PCK certificate is on Intel's revocation list")
-    if {pck.ca_serial, *collateral.signer_serials} & need(collateral.root_crl).revoked_serials:
+    if {pck.ca_serial, pck.root_serial, *collateral.signer_serials} & need(collateral.root_crl).revoked_serials:
         return failed("certificate_revoked", "a CA or a signer of Intel is on the root revocation list")
     if isinstance(tdx.dcap, Problem) and tdx.dcap.code == "tcb_revoked":
         return failed("tcb_revoked", tdx.dcap.detail)
@@ -180,9 +192,9 @@ def status(subject: Subject, policy: Policy) -> Finding:
     svn = need(tdx.quote).report.tee_tcb_svn
     accept = policy.tcb.accept
     expected = " or ".join(accept)
-    if dcap.status not in accept and not _in_grace(dcap, tcb, policy, subject.evaluated_at):
+    if dcap.status not in accept and not _in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
         return failed("not_accepted", _explain(dcap, tcb, svn), expected=expected, observed=dcap.status)
-    if dcap.qe_status not in accept and not _in_grace(dcap, tcb, policy, subject.evaluated_at):
+    if dcap.qe_status not in accept:
         return failed(
             "qe_not_accepted", "the quoting enclave is not up to date", expected=expected, observed=dcap.qe_status
         )
@@ -222,9 +234,10 @@ def status(subject: Subject, policy: Policy) -> Finding:
 def advisories(subject: Subject, policy: Policy) -> Finding:
     tdx = tdx_claims(subject)
     dcap, tcb = need(tdx.dcap), need(need(tdx.collateral).tcb_info)
+    svn = need(tdx.quote).report.tee_tcb_svn
     still_open = [name for name in dcap.advisories if name not in policy.tcb.allow_advisories]
     observed = ", ".join(dcap.advisories) or "none"
-    if still_open and _in_grace(dcap, tcb, policy, subject.evaluated_at):
+    if still_open and _in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
         return passed(f"open advisories are within the policy's days of grace: {observed}", observed=observed)
     if still_open:
         return failed(
@@ -233,8 +246,9 @@ def advisories(subject: Subject, policy: Policy) -> Finding:
             expected=", ".join(policy.tcb.allow_advisories) or "none",
             observed=observed,
         )
-    if dcap.status != "UpToDate" and not dcap.advisories:
-        return failed("unnamed", f"status {dcap.status} without any advisory that could be allowed by name")
+    behind = next((status for status in _statuses(dcap) if status != "UpToDate"), None)
+    if behind is not None and not dcap.advisories:
+        return failed("unnamed", f"status {behind} without any advisory that could be allowed by name")
     return passed("no advisory is open that the policy does not allow", observed=observed)
 
 
@@ -268,34 +282,54 @@ def _statuses(dcap: DcapClaims) -> tuple[str, ...]:
     return tuple(status for status in (dcap.status, dcap.qe_status, dcap.current_status) if status is not None)
 
 
-def _in_grace(dcap: DcapClaims, tcb: TcbInfo, policy: Policy, at: datetime) -> bool:
-    """True while an OutOfDate platform is exactly one level behind and Intel's newest level is young enough.
+def _in_grace(dcap: DcapClaims, tcb: TcbInfo, svn: bytes, policy: Policy, at: datetime) -> bool:
+    """True while the platform alone is OutOfDate, exactly one level behind, and Intel's newest level is young enough.
 
     The days count from the date of the newest level, since that is when the update became due. A platform that is
-    further behind has no grace, or every new level would re-admit the oldest machines.
+    further behind has no grace, or every new level would re-admit the oldest machines; nor has one whose TDX module or
+    quoting enclave is behind, since their levels have other dates.
     """
     dates = sorted({level.date for level in tcb.levels}, reverse=True)
-    if policy.tcb.grace_days == 0 or len(dates) < 2 or not set(_statuses(dcap)) <= {"UpToDate", "OutOfDate"}:
+    if policy.tcb.grace_days == 0 or len(dates) < 2 or dcap.status != "OutOfDate":
         return False
-    one_behind = dcap.level_date == dates[1]
-    return one_behind and at <= dates[0] + timedelta(days=policy.tcb.grace_days)
+    others = (dcap.qe_status, dcap.current_status or "UpToDate", _module_status(tcb, svn))
+    matched = next((level for level in tcb.levels if _reaches(level, dcap, svn)), None)
+    one_behind = matched is not None and matched.date == dates[1] == dcap.level_date
+    return set(others) == {"UpToDate"} and one_behind and at - dates[0] <= timedelta(days=policy.tcb.grace_days)
 
 
-def _explain(dcap: DcapClaims, tcb: TcbInfo, tee_tcb_svn: bytes) -> str:
-    """Status in words: which component is short of Intel's newest level, the level's date, the advisories."""
-    newest = tcb.levels[0]
+def _reaches(level: TcbLevel, dcap: DcapClaims, svn: bytes) -> bool:
+    """Whether the platform has at least the numbers of a level (Intel PCS API v4, tcbLevels)."""
+    return not _short(level, dcap, svn)
+
+
+def _module_status(tcb: TcbInfo, svn: bytes) -> str:
+    """Status of the TDX module by its own identity; UpToDate where its version 0 is judged with the platform."""
+    if svn[1] == 0:
+        return "UpToDate"
+    levels = tcb.module_levels.get(f"TDX_{svn[1]:02X}", ())
+    return next((status for least, status in levels if least <= svn[0]), "unknown")
+
+
+def _short(level: TcbLevel, dcap: DcapClaims, svn: bytes) -> list[str]:
+    """The numbers that the platform is short of a level, in words."""
     short = [
         f"SGX component {i} is {have}, the newest level needs {least}"
-        for i, (have, least) in enumerate(zip(dcap.cpu_svn, newest.sgx_components, strict=True))
+        for i, (have, least) in enumerate(zip(dcap.cpu_svn, level.sgx_components, strict=True))
         if have < least
     ]
-    if dcap.pce_svn < newest.pce_svn:
-        short.append(f"PCESVN is {dcap.pce_svn}, the newest level needs {newest.pce_svn}")
-    for i, (have, least) in enumerate(zip(tee_tcb_svn, newest.tdx_components, strict=True)):
+    if dcap.pce_svn < level.pce_svn:
+        short.append(f"PCESVN is {dcap.pce_svn}, the newest level needs {level.pce_svn}")
+    for i, (have, least) in enumerate(zip(svn, level.tdx_components, strict=True)):
         # From module version 1 on, the first two numbers are judged through the module's own identity.
-        if have < least and not (tee_tcb_svn[1] > 0 and i < 2):
-            label = f" ({newest.tdx_labels[i]})" if newest.tdx_labels[i] else ""
+        if have < least and not (svn[1] > 0 and i < 2):
+            label = f" ({level.tdx_labels[i]})" if level.tdx_labels[i] else ""
             short.append(f"TDX component {i}{label} is {have}, the newest level needs {least}")
+    return short
+
+
+def _explain(dcap: DcapClaims, tcb: TcbInfo, svn: bytes) -> str:
+    """Status in words: which component is short of Intel's newest level, the level's date, the advisories."""
     named = f"; advisories {', '.join(dcap.advisories)}" if dcap.advisories else ""
-    reason = "; ".join(short) or "the TDX module or the quoting enclave is behind"
+    reason = "; ".join(_short(tcb.levels[0], dcap, svn)) or "the TDX module or the quoting enclave is behind"
     return f"TCB status {dcap.status}: {reason}; matched level of {dcap.level_date:%Y-%m-%d}{named}"

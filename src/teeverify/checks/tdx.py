@@ -33,6 +33,8 @@ _SIGNATURE_REASONS: Final = {
     "dcap_refused": "DCAP verification refused the quote for a reason that has no code of its own.",
 }
 _ELSEWHERE: Final = {
+    "collateral_signer",
+    "quote_kind_refused",
     "collateral_signature_invalid",
     "collateral_expired",
     "collateral_from_future",
@@ -97,15 +99,17 @@ def quote_signature(subject: Subject, policy: Policy) -> Finding:
 )
 def quote_kind(subject: Subject, policy: Policy) -> Finding:
     del policy
-    quote = tdx_claims(subject).quote
-    if isinstance(quote, Problem) and quote.code == "not_tdx_quote":
-        return failed("not_tdx_quote", quote.detail)
-    quote = need(quote)
+    tdx = tdx_claims(subject)
+    if isinstance(tdx.quote, Problem) and tdx.quote.code == "not_tdx_quote":
+        return failed("not_tdx_quote", tdx.quote.detail)
+    quote = need(tdx.quote)
     for name, expected, observed in _constants(quote):
         if expected != observed:
             return failed("wrong_constant", f"{name} of the quote is {observed}, {expected} was expected")
     if any(quote.signature.qe_report_data[32:]):
         return failed("qe_report_data", "the second half of the quoting enclave's REPORTDATA is not zero")
+    if isinstance(tdx.dcap, Problem) and tdx.dcap.code == "quote_kind_refused":
+        return failed("wrong_constant", tdx.dcap.detail)
     return passed(f"a TDX quote, version {quote.version}")
 
 

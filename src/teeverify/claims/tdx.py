@@ -40,6 +40,7 @@ class PckChain:
     ca: str
     leaf_serial: int
     ca_serial: int
+    root_serial: int
     not_after: datetime
     profile: Problem | None
 

@@ -31,8 +31,14 @@ __all__ = [
     "sha256_of_spki",
 ]
 
-CertificateMemo: TypeAlias = dict[bytes, "Certificate"]
-"""Certificates already read, by PEM block or DER; one memo lives as long as one derivation."""
+CertificateMemo: TypeAlias = dict[tuple[str, bytes], "Certificate"]
+"""Certificates already read, by form and bytes: PEM body and DER apart, or one could pass for the other.
+
+One memo lives as long as one derivation.
+"""
+
+_PEM: Final = "pem"
+_DER: Final = "der"
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
@@ -154,13 +160,13 @@ def load_der(der: bytes, *, what: str, memo: CertificateMemo | None = None) -> C
     Raises:
         FormatError: ``certificate_syntax`` or ``certificate_too_large``.
     """
-    if memo is not None and der in memo:
-        return memo[der]
+    if memo is not None and (_DER, der) in memo:
+        return memo[_DER, der]
     if len(der) > MAX_CERTIFICATE_PEM:
         raise FormatError("certificate_too_large", f"{what} is {len(der)} bytes long")
     certificate = _read(der, what)
     if memo is not None:
-        memo[der] = certificate
+        memo[_DER, der] = certificate
     return certificate
 
 
@@ -175,8 +181,8 @@ def sha256_of_spki(certificate: Certificate) -> bytes:
 
 
 def _load_pem_body(body: bytes, what: str, memo: CertificateMemo | None) -> Certificate:
-    if memo is not None and body in memo:
-        return memo[body]
+    if memo is not None and (_PEM, body) in memo:
+        return memo[_PEM, body]
     text = body.translate(None, b"\r\n")
     try:
         der = binascii.a2b_base64(text)
@@ -186,7 +192,7 @@ def _load_pem_body(body: bytes, what: str, memo: CertificateMemo | None) -> Cert
         raise FormatError("certificate_syntax", f"{what} is not canonical base64")
     certificate = load_der(der, what=what, memo=memo)
     if memo is not None:
-        memo[body] = certificate
+        memo[_PEM, body] = certificate
     return certificate
 
 

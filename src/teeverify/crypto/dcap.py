@@ -39,6 +39,9 @@ REFUSALS: Final[tuple[tuple[str, str], ...]] = (
     ("TDX module TCB level", "tcb_level_missing"),
     ("is below minimum required", "tcb_level_missing"),
     ("TDX module identity", "module_not_identified"),
+    ("Failed to evaluate the current TDX TCB", "tcb_level_missing"),
+    ("Unknown QE vendor", "quote_kind_refused"),
+    ("Unsupported DCAP", "quote_kind_refused"),
     ("Debug mode is enabled", "td_attributes_refused"),
     ("SEPT_VE_DISABLE", "td_attributes_refused"),
     ("Reserved bits in TD attributes", "td_attributes_refused"),
@@ -172,7 +175,7 @@ def _claims(claims: dict[str, Any]) -> DcapClaims:
     expiry = min(claims["earliest_expiration_date"], claims["qe_iden_earliest_expiration_date"])
     return DcapClaims(
         status=claims["tcb"]["status"],
-        advisories=tuple(sorted(claims["tcb"]["advisory_ids"])),
+        advisories=_advisories(claims),
         level_date=level_date.replace(tzinfo=timezone.utc),
         qe_status=claims["qe"]["tcb_level"]["tcbStatus"],
         current_status=None if current is None else current["tcbStatus"],
@@ -183,6 +186,14 @@ def _claims(claims: dict[str, Any]) -> DcapClaims:
         pce_svn=pck["pce_svn"],
         earliest_expiry=datetime.fromtimestamp(expiry, timezone.utc),
     )
+
+
+def _advisories(claims: dict[str, Any]) -> tuple[str, ...]:
+    """All advisories of all parts; the merged list leaves out those of the TDX module that runs now (TD 1.5)."""
+    current = claims["platform"]["current_tcb_level"] or {}
+    parts = (current, claims["platform"]["tcb_level"], claims["qe"]["tcb_level"])
+    named = {name for part in parts for name in part.get("advisoryIDs") or ()}
+    return tuple(sorted(named | set(claims["tcb"]["advisory_ids"])))
 
 
 def _map_refusal(text: str) -> Problem:

@@ -52,6 +52,7 @@ def read_pck_chain(
         ca=_CA_CNS.get(issuer.subject_cn or "", "unknown"),
         leaf_serial=certificates[0].serial_number,
         ca_serial=issuer.serial_number,
+        root_serial=certificates[-1].serial_number,
         not_after=min(certificate.not_after for certificate in certificates),
         profile=_judge_profile(certificates, values, components, root_sha256),
     )

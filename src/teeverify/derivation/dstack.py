@@ -171,11 +171,18 @@ def _app_certificate(value: JsonValue, memo: CertificateMemo) -> AppCertificate 
         chain = load_pem_chain(value.encode("utf-8"), what="info.app_cert", memo=memo)
     except FormatError as error:
         return _malformed(error, "app_cert")
-    if len(chain) != 3 or not all(is_issued_by(chain[i], chain[min(i + 1, 2)]) for i in range(3)):
-        detail = "info.app_cert is not a chain of three certificates signed link by link"
-        return Problem(kind=ProblemKind.INVALID, code="app_cert_chain", detail=detail, where="app_cert")
     values = [certificate.extension_value(_APP_ID_OID) for certificate in chain[:2]]
-    app_ids = tuple(value[2:] for value in values if value is not None and value[:2] == b"\x04\x14")
+    app_ids = tuple(
+        value[2:] for value in values if value is not None and value[:2] == b"\x04\x14" and len(value) == 22
+    )
+    if (
+        len(chain) != 3
+        or len(app_ids) != 2
+        or not (chain[1].is_ca and chain[2].is_ca)
+        or not all(is_issued_by(chain[i], chain[min(i + 1, 2)]) for i in range(3))
+    ):
+        detail = "info.app_cert is not a chain of a certificate and two CAs, signed link by link, that names the app"
+        return Problem(kind=ProblemKind.INVALID, code="app_cert_chain", detail=detail, where="app_cert")
     return AppCertificate(root_spki=chain[2].spki_der, app_ids=app_ids)
 
 

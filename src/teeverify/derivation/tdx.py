@@ -44,7 +44,7 @@ class TdxDerivation:
     memo: CertificateMemo = field(factory=dict)
     _answers: dict[str, object] = field(factory=dict)
     _signers: dict[bytes, Certificate | Problem] = field(factory=dict)
-    _platforms: dict[bytes, tuple[PckChain, IntelCollateral] | Problem] = field(factory=dict)
+    _platforms: dict[tuple[bytes, int], tuple[PckChain, IntelCollateral]] = field(factory=dict)
 
     def derive(self, quote: TdxQuote | Problem) -> TdxClaims:
         """Claims for one quote; never raises."""
@@ -59,6 +59,8 @@ class TdxDerivation:
     def _dcap(self, quote: TdxQuote, pck: PckChain, collateral: IntelCollateral) -> DcapClaims | Problem:
         if pck.profile is not None:
             return pck.profile
+        if collateral.signers is not None:  # what a stranger signed about the quoting enclave proves nothing
+            return collateral.signers
         dcap = verify_quote(quote, collateral, root=self.roots.intel_root, at=self.at)
         if isinstance(dcap, DcapClaims) and (dcap.fmspc, dcap.ppid) != (pck.fmspc, pck.ppid):
             detail = "dcap-qvl verified another platform than the one that teeverify reads out of the quote"
@@ -67,10 +69,12 @@ class TdxDerivation:
 
     def _platform(self, quote: TdxQuote) -> tuple[PckChain, IntelCollateral] | Problem:
         """Platform and collateral of a quote; quotes of one machine carry the same chain, which is read once."""
-        key = quote.signature.pck_chain
+        key = (quote.signature.pck_chain, quote.signature.inner_type)
         if key not in self._platforms:
             chain = read_pck_chain(quote, root_sha256=self.roots.intel_root_sha256, memo=self.memo)
-            self._platforms[key] = chain if isinstance(chain, Problem) else (chain[0], self._collateral(*chain))
+            if isinstance(chain, Problem):  # it may come from another part of the quote than the chain
+                return chain
+            self._platforms[key] = (chain[0], self._collateral(*chain))
         return self._platforms[key]
 
     def _collateral(self, pck: PckChain, certificates: tuple[Certificate, ...]) -> IntelCollateral:

@@ -50,6 +50,8 @@ def decode_base64(text: object, *, what: str, limit: int) -> bytes:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise FormatError("not_base64", f"{what} is not standard base64") from None
+    if len(data) > limit:
+        raise FormatError("wrong_length", f"{what} is {len(data)} bytes long, at most {limit} are accepted")
     if base64.b64encode(data).decode() != text:  # non-zero spare bits: a second spelling of the same bytes
         raise FormatError("not_base64", f"{what} is not canonical base64")
     return data

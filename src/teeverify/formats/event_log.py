@@ -96,8 +96,8 @@ def _parse_event(entry: JsonValue, what: str) -> Event:
         raise FormatError("event_shape", f"{what} has a name that is not of lower-case letters, digits and hyphens")
     payload = decode_hex(entry.get("event_payload"), what=f"the payload of {what}", limit=MAX_EVENT_PAYLOAD)
     event = Event(imr=imr, event_type=event_type, digest=digest, name=name, payload=payload, version=version)
-    if version == 2 and "preimage" in entry and imr == 3:
-        preimage = decode_hex(entry["preimage"], what=f"the preimage of {what}", limit=3 * MAX_EVENT_PAYLOAD)
+    if version == 2 and imr == 3:
+        preimage = decode_hex(entry.get("preimage"), what=f"the preimage of {what}", limit=3 * MAX_EVENT_PAYLOAD)
         if preimage != _preimage_v2(event):
             raise FormatError("event_shape", f"{what} has a preimage that is not made of its name, payload and type")
     return event

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final
 from urllib.parse import unquote
 
@@ -52,7 +53,10 @@ class TcbLevel:
 
 @frozen(kw_only=True)
 class TcbInfo:
-    """TCB info of one FMSPC (6 bytes); ``levels`` are as Intel orders them, newest first."""
+    """TCB info of one FMSPC (6 bytes); ``levels`` are as Intel orders them, newest first.
+
+    ``module_levels`` are, by identity such as ``TDX_03``, the least ISVSVN and status of each level of a TDX module.
+    """
 
     id: str
     version: int
@@ -63,6 +67,7 @@ class TcbInfo:
     next_update: datetime
     eval_number: int
     levels: tuple[TcbLevel, ...]
+    module_levels: Mapping[str, tuple[tuple[int, str], ...]]
     signed: SignedDocument
 
 
@@ -104,6 +109,7 @@ def _tcb_info(body: bytes, issuer_chain: str) -> TcbInfo:
         next_update=_time(info, "nextUpdate"),
         eval_number=_member(info, "tcbEvaluationDataNumber", int),
         levels=tuple(_level(level) for level in levels),
+        module_levels=_module_levels(info.get("tdxModuleIdentities", [])),
         signed=signed,
     )
 
@@ -171,6 +177,20 @@ def _level(level: JsonValue) -> TcbLevel:
         date=_time(level, "tcbDate"),
         advisories=tuple(advisories),
     )
+
+
+def _module_levels(identities: JsonValue) -> Mapping[str, tuple[tuple[int, str], ...]]:
+    if not isinstance(identities, list) or not all(isinstance(identity, dict) for identity in identities):
+        raise FormatError("collateral_shape", "tdxModuleIdentities of Intel's TCB info is not a list of objects")
+    found: dict[str, tuple[tuple[int, str], ...]] = {}
+    for identity in identities:
+        levels = _member(identity, "tcbLevels", list)
+        if not all(isinstance(level, dict) for level in levels):
+            raise FormatError("collateral_shape", "a TDX module's TCB level is not an object")
+        found[_member(identity, "id", str)] = tuple(
+            (_member(_member(level, "tcb", dict), "isvsvn", int), _member(level, "tcbStatus", str)) for level in levels
+        )
+    return MappingProxyType(found)
 
 
 def _components(tcb: dict[str, JsonValue], key: str) -> list[dict[str, JsonValue]]:
