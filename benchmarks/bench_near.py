@@ -9,6 +9,8 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 from teeverify.claims.problem import need
@@ -61,7 +63,7 @@ def p384_work(subject: Subject) -> list[Work]:
         chain = load_pem_chain(entry.certificate, what="chain")
         evidence = need(device.evidence)
         verify(chain[0].public_key, signature(evidence.signature), evidence.signed)
-        for child, issuer in zip(chain, chain[1:], strict=False):
+        for child, issuer in pairwise(chain):
             if (child.der, issuer.der) not in seen:
                 seen.add((child.der, issuer.der))
                 verify(issuer.public_key, child.signature, child.tbs_der)
@@ -82,7 +84,7 @@ def hash_work(subject: Subject) -> list[Work]:
             log = need(copy).log
             events = [(event.imr, event.digest) for event in log.events]
             payloads = [event.name.encode() + event.payload for event in log.runtime]
-            work.append(lambda events=events, payloads=payloads: _replay(events, payloads))
+            work.append(partial(_replay, events, payloads))
             assert replay(log)
         text = need(subject.dstack.app_compose).text.encode()
         work.append(lambda: hashlib.sha256(text).digest())
@@ -113,10 +115,9 @@ def measure(name: str, report: SavedReport, policy: Policy, roots: TrustRoots) -
         least.append(_time(lambda: [work() for work in floor]))
         judged.append(_time(lambda: verifier.verify_saved(report, now=now)))
     ratio = statistics.median(judged) / statistics.median(least)
-    print(
-        f"{name:32} judged {statistics.median(judged) * 1000:6.2f} ms, floor {statistics.median(least) * 1000:6.2f} ms "
-        f"({len(dcap)} DCAP, {len(p384)} P-384, {len(hashes)} hash runs): {ratio:.2f} x floor; best {min(judged) / min(least):.2f}"
-    )
+    work = f"{len(dcap)} DCAP, {len(p384)} P-384, {len(hashes)} hash runs"
+    times = f"judged {statistics.median(judged) * 1000:6.2f} ms, floor {statistics.median(least) * 1000:6.2f} ms"
+    print(f"{name:32} {times} ({work}): {ratio:.2f} x floor; best {min(judged) / min(least):.2f}")
 
 
 def _time(work: Work) -> float:
@@ -128,8 +129,9 @@ def _time(work: Work) -> float:
 def main() -> None:
     """Measure the report and policy given, or synthetic ones with eight GPUs."""
     if len(sys.argv) == 3:
-        measure(sys.argv[1].rpartition("/")[2], SavedReport.load(sys.argv[1]), Policy.load(sys.argv[2]),
-        PRODUCTION_ROOTS) return
+        report, policy = SavedReport.load(sys.argv[1]), Policy.load(sys.argv[2])
+        measure(sys.argv[1].rpartition("/")[2], report, policy, PRODUCTION_ROOTS)
+        return
     for name, session in (("direct, 8 GPUs", NearSession.direct(gpus=8)), ("cloud, 8 GPUs", NearSession.cloud(gpus=8))):
         report = SavedReport.from_bytes(json.dumps(session.saved()).encode())
         measure(name, report, Policy.from_toml(near_policy(session)), trust_roots())
