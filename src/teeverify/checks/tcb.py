@@ -7,11 +7,11 @@ from typing import Final
 
 from ..claims.problem import Problem, ProblemKind, need
 from ..claims.subject import Subject
-from ..claims.tdx import DcapClaims, IntelCollateral, PckChain
-from ..formats.intel_collateral import TcbInfo, TcbLevel
+from ..claims.tdx import IntelCollateral, PckChain
 from ..limits import CLOCK_SKEW, MAX_COLLATERAL_WINDOW, MAX_ROOT_CRL_WINDOW
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed, unevaluated
+from .tcb_levels import explain, in_grace, statuses
 from .tdx import tdx_claims
 
 __all__: list[str] = []
@@ -160,8 +160,7 @@ def not_revoked(subject: Subject, policy: Policy) -> Finding:
         return failed("certificate_revoked", "a CA or a signer of Intel is on the root revocation list")
     if isinstance(tdx.dcap, Problem) and tdx.dcap.code == "tcb_revoked":
         return failed("tcb_revoked", tdx.dcap.detail)
-    statuses = _statuses(need(tdx.dcap))
-    if "Revoked" in statuses:
+    if "Revoked" in statuses(need(tdx.dcap)):
         return failed("tcb_revoked", "Intel gives a part of this platform the status Revoked")
     return passed("no certificate of the chain and no part of the platform is revoked")
 
@@ -192,8 +191,8 @@ def status(subject: Subject, policy: Policy) -> Finding:
     svn = need(tdx.quote).report.tee_tcb_svn
     accept = policy.tcb.accept
     expected = " or ".join(accept)
-    if dcap.status not in accept and not _in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
-        return failed("not_accepted", _explain(dcap, tcb, svn), expected=expected, observed=dcap.status)
+    if dcap.status not in accept and not in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
+        return failed("not_accepted", explain(dcap, tcb, svn), expected=expected, observed=dcap.status)
     if dcap.qe_status not in accept:
         return failed(
             "qe_not_accepted", "the quoting enclave is not up to date", expected=expected, observed=dcap.qe_status
@@ -207,7 +206,7 @@ def status(subject: Subject, policy: Policy) -> Finding:
         )
     if dcap.status not in accept:
         return passed(
-            f"{_explain(dcap, tcb, svn)}; accepted for the {policy.tcb.grace_days} days of grace that the policy gives",
+            f"{explain(dcap, tcb, svn)}; accepted for the {policy.tcb.grace_days} days of grace that the policy gives",
             observed=dcap.status,
         )
     return passed(
@@ -237,7 +236,7 @@ def advisories(subject: Subject, policy: Policy) -> Finding:
     svn = need(tdx.quote).report.tee_tcb_svn
     still_open = [name for name in dcap.advisories if name not in policy.tcb.allow_advisories]
     observed = ", ".join(dcap.advisories) or "none"
-    if still_open and _in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
+    if still_open and in_grace(dcap, tcb, svn, policy, subject.evaluated_at):
         return passed(f"open advisories are within the policy's days of grace: {observed}", observed=observed)
     if still_open:
         return failed(
@@ -246,7 +245,7 @@ def advisories(subject: Subject, policy: Policy) -> Finding:
             expected=", ".join(policy.tcb.allow_advisories) or "none",
             observed=observed,
         )
-    behind = next((status for status in _statuses(dcap) if status != "UpToDate"), None)
+    behind = next((status for status in statuses(dcap) if status != "UpToDate"), None)
     if behind is not None and not dcap.advisories:
         return failed("unnamed", f"status {behind} without any advisory that could be allowed by name")
     return passed("no advisory is open that the policy does not allow", observed=observed)
@@ -276,60 +275,3 @@ def eval_number(subject: Subject, policy: Policy) -> Finding:
             observed=str(number),
         )
     return passed(f"Intel's evaluation number is {number}", expected=f">= {least}", observed=str(number))
-
-
-def _statuses(dcap: DcapClaims) -> tuple[str, ...]:
-    return tuple(status for status in (dcap.status, dcap.qe_status, dcap.current_status) if status is not None)
-
-
-def _in_grace(dcap: DcapClaims, tcb: TcbInfo, svn: bytes, policy: Policy, at: datetime) -> bool:
-    """True while the platform alone is OutOfDate, exactly one level behind, and Intel's newest level is young enough.
-
-    The days count from the date of the newest level, since that is when the update became due. A platform that is
-    further behind has no grace, or every new level would re-admit the oldest machines; nor has one whose TDX module or
-    quoting enclave is behind, since their levels have other dates.
-    """
-    dates = sorted({level.date for level in tcb.levels}, reverse=True)
-    if policy.tcb.grace_days == 0 or len(dates) < 2 or dcap.status != "OutOfDate":
-        return False
-    others = (dcap.qe_status, dcap.current_status or "UpToDate", _module_status(tcb, svn))
-    matched = next((level for level in tcb.levels if _reaches(level, dcap, svn)), None)
-    one_behind = matched is not None and matched.date == dates[1] == dcap.level_date
-    return set(others) == {"UpToDate"} and one_behind and at - dates[0] <= timedelta(days=policy.tcb.grace_days)
-
-
-def _reaches(level: TcbLevel, dcap: DcapClaims, svn: bytes) -> bool:
-    """Whether the platform has at least the numbers of a level (Intel PCS API v4, tcbLevels)."""
-    return not _short(level, dcap, svn)
-
-
-def _module_status(tcb: TcbInfo, svn: bytes) -> str:
-    """Status of the TDX module by its own identity; UpToDate where its version 0 is judged with the platform."""
-    if svn[1] == 0:
-        return "UpToDate"
-    levels = tcb.module_levels.get(f"TDX_{svn[1]:02X}", ())
-    return next((status for least, status in levels if least <= svn[0]), "unknown")
-
-
-def _short(level: TcbLevel, dcap: DcapClaims, svn: bytes) -> list[str]:
-    """The numbers that the platform is short of a level, in words."""
-    short = [
-        f"SGX component {i} is {have}, the newest level needs {least}"
-        for i, (have, least) in enumerate(zip(dcap.cpu_svn, level.sgx_components, strict=True))
-        if have < least
-    ]
-    if dcap.pce_svn < level.pce_svn:
-        short.append(f"PCESVN is {dcap.pce_svn}, the newest level needs {level.pce_svn}")
-    for i, (have, least) in enumerate(zip(svn, level.tdx_components, strict=True)):
-        # From module version 1 on, the first two numbers are judged through the module's own identity.
-        if have < least and not (svn[1] > 0 and i < 2):
-            label = f" ({level.tdx_labels[i]})" if level.tdx_labels[i] else ""
-            short.append(f"TDX component {i}{label} is {have}, the newest level needs {least}")
-    return short
-
-
-def _explain(dcap: DcapClaims, tcb: TcbInfo, svn: bytes) -> str:
-    """Status in words: which component is short of Intel's newest level, the level's date, the advisories."""
-    named = f"; advisories {', '.join(dcap.advisories)}" if dcap.advisories else ""
-    reason = "; ".join(_short(tcb.levels[0], dcap, svn)) or "the TDX module or the quoting enclave is behind"
-    return f"TCB status {dcap.status}: {reason}; matched level of {dcap.level_date:%Y-%m-%d}{named}"
