@@ -10,7 +10,8 @@ TeeverifyError
  │    ├── FormatError              bytes that do not have their format; carries a reason code
  │    └── SavedReportError         a saved report that cannot be read
  ├── TransportError            the answer could not be had (never evidence of anything)
- │    └── NotRecordedError         a replayed report holds no answer to the request
+ │    ├── NotRecordedError         a replayed report holds no answer to the request
+ │    └── AnswerTooLongError       an answer is longer than what is accepted
  └── VerificationError         raised by ``verdict.require()``; carries the verdict
       ├── RejectedError            the evidence is bad, or not what the policy pins
       └── InconclusiveError        an enforced check could not be evaluated
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from .verdict import AttestationVerdict
 
 __all__ = [
+    "AnswerTooLongError",
     "ConfigurationError",
     "FormatError",
     "InconclusiveError",
@@ -89,6 +91,10 @@ class TransportError(TeeverifyError):
 
 class NotRecordedError(TransportError):
     """A replayed report holds no answer to the request."""
+
+
+class AnswerTooLongError(TransportError):
+    """An answer is longer than the request allows."""
 
 
 class VerificationError(TeeverifyError):

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
-from .errors import TransportError
+from .errors import AnswerTooLongError, TransportError
 
 __all__ = ["Answer", "Flow", "Request", "Response", "Transport", "run"]
 
@@ -80,5 +80,7 @@ def _ask(transport: Transport, request: Request) -> Answer:
     except TransportError as error:
         return error
     if len(response.body) > request.limit:
-        return TransportError(f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted")
+        return AnswerTooLongError(
+            f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted"
+        )
     return response

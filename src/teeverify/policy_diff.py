@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import frozen
 
 from .policy import BaseImage, Policy, Waiver
-from .policy_fields import INSTANCE_MODES, NRAS_MODES, ROLES
+from .policy_fields import ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES
 
 __all__ = ["Direction", "PolicyChange", "diff"]
 
@@ -102,12 +102,24 @@ def _role(role: str, before: Policy, after: Policy) -> _Changes:
     key, old, new = f"pins.{role}", before.pins_for(role), after.pins_for(role)
     # Without pins policy.pinned refuses a role, so pins open the way to VERIFIED; where it is waived, they narrow it.
     waived = _waives_pinning(before, role) or _waives_pinning(after, role)
+    beside = any(role in roles for roles in ATTESTED_BESIDE.values())
     if old is None and new is not None:
-        yield PolicyChange("different" if waived else "looser", key, f"pins role {role}, for which nothing was pinned")
+        words = f"pins role {role}, for which nothing was pinned"
+        if beside:
+            words += "; a report without its quote is refused now"
+        yield PolicyChange("different" if waived or beside else "looser", key, words)
     elif old is not None and new is None:
-        direction: Direction = "different" if waived else "stricter"
-        yield PolicyChange(direction, key, f"no longer pins anything for role {role}, which policy.pinned then refuses")
+        words = f"no longer pins anything for role {role}, which policy.pinned then refuses"
+        if beside:
+            words += "; a report that leaves its quote out is accepted now"
+        yield PolicyChange("different" if waived or beside else "stricter", key, words)
     elif old is not None and new is not None:
+        if new.is_pinned != old.is_pinned:
+            words = f"pins role {role} whole, which policy.pinned refused before"
+            if old.is_pinned:
+                words = f"no longer pins role {role} whole, which policy.pinned then refuses"
+            direction: Direction = "looser" if new.is_pinned else "stricter"
+            yield PolicyChange("different" if waived else direction, key, words)
         for name, words in _PIN_WORDS.items():
             yield from _pins(f"{key}.{name}", getattr(old, name), getattr(new, name), f"{words} for role {role}")
 

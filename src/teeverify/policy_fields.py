@@ -18,6 +18,7 @@ from .errors import PolicyError
 
 __all__ = [
     "ADVISORY",
+    "ATTESTED_BESIDE",
     "GPU_ARCHITECTURES",
     "INSTANCE_MODES",
     "NRAS_MODES",
@@ -37,6 +38,8 @@ V = TypeVar("V")
 Rule: TypeAlias = Callable[[str, object], None]
 """A function of key path and value that raises `PolicyFieldError` where the value is not what it should be."""
 
+ATTESTED_BESIDE: Final = {"model": ("compose_manager",)}
+"""Roles whose quotes stand inside the record of another role: pinned, they must be there."""
 ROLES: Final = ("model", "gateway", "compose_manager", "instance", "enclave")
 """What an attesting environment can be to the caller."""
 TCB_STATUSES: Final = (

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from typing import Final
 
 from .policy import Policy, ReferenceValues, Waiver, utc_day
 
 __all__ = ["lint"]
 
 _LONG = timedelta(days=366)
+
+
+_DANGEROUS: Final = {
+    "pin.base_image": "so any guest image is accepted, which can forge everything else that it reports",
+    "pin.compose": "so any workload is accepted",
+    "pin.kms_root": "so anybody's key management service may know the signing keys",
+    "channel.tls_spki": "so anybody between you and the machine can read and answer",
+    "tdx.attributes": "so a TD with features that weaken it is accepted",
+    "tcb.collateral_current": "so Intel's statements may be old or about another platform",
+    "gpu.cert_chain": "so anything may pose as a GPU",
+    "gpu.evidence_signature": "so anything may pose as a GPU's evidence",
+    "gpu.nonce_bound": "so old GPU evidence is accepted",
+}
+"""Checks that policies may waive and hardly ever should, and what that means."""
 
 
 def lint(policy: Policy, at: datetime) -> tuple[str, ...]:
@@ -74,6 +89,11 @@ def _gpu(policy: Policy) -> Iterator[str]:
 def _pins(role: str, values: ReferenceValues) -> Iterator[str]:
     if not values.is_pinned and not values.is_enclave_pinned:
         yield from _unpinned(role, values)
+    if values.compose is not None and values.kms_roots is None:
+        yield (
+            f"pins.{role} has no kms_roots, so the same software under anybody's own key management service is "
+            "accepted, and its owner knows the keys: pin kms_roots"
+        )
     zero = [image.label for image in values.base_images or () if image.rtmr3 is not None and not any(image.rtmr3)]
     if zero:
         yield (
@@ -101,5 +121,7 @@ def _waiver(key: str, waiver: Waiver, policy: Policy, expired: bool) -> Iterator
         yield f"{key} ({waiver.check}) ended on {waiver.expires}, so the check is enforced again: remove or renew it"
     if waiver.role is not None and policy.pins_for(waiver.role) is None:
         yield f"{key} ({waiver.check}) is for role {waiver.role}, which has no pins: pin that role or remove the waiver"
+    if waiver.check in _DANGEROUS:
+        yield f"{key} waives {waiver.check}, {_DANGEROUS[waiver.check]}: remove it when you can"
     if waiver.check == "policy.pinned":
         yield f"{key} waives policy.pinned, so genuine hardware that runs anything at all is accepted: pin it instead"

@@ -20,10 +20,11 @@ from .errors import FormatError, SavedReportError
 from .flow import Request, Response
 from .formats.encodings import decode_base64, decode_hex
 from .formats.strict_json import JsonValue, loads
-from .limits import MAX_EXCHANGES, MAX_REPORT_BODY, MAX_SAVED_REPORT
+from .limits import MAX_EXCHANGES, MAX_HEADER, MAX_REPORT_BODY, MAX_SAVED_REPORT
 
 __all__ = ["MEDIA_TYPE", "RecordedExchange", "SavedReport", "format_time", "parse_time"]
 
+_URL: Final = re.compile(r"[\x21-\x7e]+\Z")
 MEDIA_TYPE: Final = "application/vnd.teeverify.saved-report.v1+json"
 _TIME: Final = re.compile(r"(\d{4}-\d{2}-\d{2})[Tt](\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})\Z")
 
@@ -133,10 +134,13 @@ def _read_exchange(entry: JsonValue, what: str) -> RecordedExchange:
     status = response.get("status")
     if type(status) is not int or not 100 <= status <= 599:
         raise FormatError("saved_report_shape", f"{what} has no HTTP status")
+    url = _text(request, "url", 8192, what)
+    if not _URL.match(url):  # parsers disagree about control characters, and drop some silently
+        raise FormatError("saved_report_shape", f"the URL of {what} holds other characters than printable ASCII")
     return RecordedExchange(
         request=Request(
             method=_text(request, "method", 16, what),
-            url=_text(request, "url", 8192, what),
+            url=url,
             body=_base64(request.get("body"), f"the request body of {what}"),
             limit=MAX_REPORT_BODY,
         ),
@@ -176,6 +180,10 @@ def _headers(value: JsonValue, what: str) -> Mapping[str, tuple[str, ...]]:
             raise FormatError("saved_report_shape", f"header {name[:50]!r} of {what} is not a list of texts")
         if name.lower() in headers:
             raise FormatError("saved_report_shape", f"header {name[:50]!r} of {what} occurs twice in different case")
+        if sum(map(len, values)) > MAX_HEADER:
+            raise FormatError(
+                "saved_report_shape", f"header {name[:50]!r} of {what} is longer than {MAX_HEADER} characters"
+            )
         headers[name.lower()] = tuple(values)
     return headers
 

@@ -22,8 +22,8 @@ class ReplayTransport:
     """Answers requests from the exchanges of a saved report.
 
     Method, scheme, host, path and query parameters must be the recorded ones, in any order; hex values are compared
-    without case. Of several recorded answers the one to the same body counts, else the first. A request without an
-    answer is a `NotRecordedError`.
+    without case. Of several recorded answers those to the same body count, if there are any, and of these the
+    first with status 200, else the first. A request without an answer is a `NotRecordedError`.
     """
 
     def __init__(self, report: SavedReport) -> None:
@@ -41,8 +41,9 @@ class ReplayTransport:
         if not recorded:
             host = urlsplit(request.url).netloc
             raise NotRecordedError(f"the saved report holds no answer of {host} to this {request.method} request")
-        same_body = (exchange for exchange in recorded if exchange.request.body == request.body)
-        return next(same_body, recorded[0]).response
+        fitting = [exchange for exchange in recorded if exchange.request.body == request.body] or recorded
+        answered = (exchange for exchange in fitting if exchange.response.status == 200)  # the others were tried again
+        return next(answered, fitting[0]).response
 
 
 def _key(request: Request) -> tuple[object, ...]:

@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from typing import Protocol, runtime_checkable
 
 from .appraisal import judge_subject, root_causes
+from .checks.tcb_levels import grace_end
 from .claims.problem import Problem
 from .claims.subject import Subject
 from .errors import ConfigurationError, UnknownProviderError
@@ -78,7 +79,7 @@ class Verifier(ABC):
             raise ConfigurationError(f"the saved report is of provider {report.provider!r}, not {self.provider!r}")
         clock = datetime.now(timezone.utc) if now is None else now
         evaluated_at = report.recorded_at if at is None else at
-        if evaluated_at.tzinfo is None or clock.tzinfo is None:
+        if None in (evaluated_at.tzinfo, clock.tzinfo, report.recorded_at.tzinfo):
             raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
         evaluated_at = evaluated_at.astimezone(timezone.utc)
         with_nras = self.policy.gpu.nras != "ignore"
@@ -98,24 +99,34 @@ class Verifier(ABC):
         """
 
     @abstractmethod
-    def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
-        """Who is still trusted, in a sentence, and what is not proven."""
+    def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
+        """What the enforced checks that passed come to, in words, and what is not proven all the same."""
 
     def conclude(self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime) -> AttestationVerdict:
         """Judge derived subjects under the policy and fold them to a verdict.
 
         Pure: for callers who do their own I/O. ``nonce`` is the 32-byte challenge, ``at`` the aware time of the
-        verdict.
+        verdict; both must be those that the subjects were derived for.
+
+        Raises:
+            ConfigurationError: the subjects were derived for another nonce, time or kind of trust anchors.
         """
+        for subject in subjects:
+            if (subject.binding.nonce, subject.evaluated_at, subject.test_roots) != (nonce, at, self.roots.test):
+                raise ConfigurationError(
+                    f"subject {subject.id} was derived for another nonce, time or kind of roots: derive it again"
+                )
         judged = tuple(judge_subject(subject, self.policy, self.applicable) for subject in subjects)
         outcome = _fold_subjects(judged)
         verified = outcome is Outcome.VERIFIED
         if verified:
             judged = tuple(_with_keys(verdict, subject) for verdict, subject in zip(judged, subjects, strict=True))
-        boundary, gaps = self._boundary(subjects)
+        boundary, gaps = self._boundary(judged)
+        if not verified:
+            boundary = f"Nothing is proven, since the verdict is not VERIFIED. {boundary}"
         if self.roots.test:
             boundary = f"TEST ROOTS, proves nothing about real hardware. {boundary}"
-        expires_at = min([self.policy.earliest_end(at), *_ends(subjects, at)]) if verified else None
+        expires_at = min([self.policy.earliest_end(at), *_ends(subjects, self.policy)]) if verified else None
         return AttestationVerdict(
             provider=self.provider,
             model=model,
@@ -199,18 +210,21 @@ def _with_keys(verdict: SubjectVerdict, subject: Subject) -> SubjectVerdict:
     )
 
 
-def _ends(subjects: Sequence[Subject], at: datetime) -> list[datetime]:
+def _ends(subjects: Sequence[Subject], policy: Policy) -> list[datetime]:
     """Ends of everything that a verdict rests on and that carries a date."""
-    del at
     ends: list[datetime] = []
     for subject in subjects:
-        tdx, nras = subject.tdx, subject.gpu.nras if subject.gpu is not None else None
+        tdx, gpu = subject.tdx, subject.gpu
         if tdx is not None and not isinstance(tdx.dcap, Problem):
             ends.append(tdx.dcap.earliest_expiry)
+            if tdx.dcap.status not in policy.tcb.accept and not isinstance(tdx.collateral, Problem):
+                ends.append(grace_end(tdx.collateral, policy))
         if tdx is not None and not isinstance(tdx.pck, Problem):
             ends.append(tdx.pck.not_after)
-        if nras is not None and not isinstance(nras, Problem):
-            ends.append(datetime.fromtimestamp(nras.answer.overall.times.exp, timezone.utc))
+        if gpu is not None:
+            ends += [d.certificate.not_after for d in gpu.devices if not isinstance(d.certificate, Problem)]
+            if gpu.nras is not None and not isinstance(gpu.nras, Problem):
+                ends.append(datetime.fromtimestamp(gpu.nras.answer.overall.times.exp, timezone.utc))
     return ends
 
 
@@ -228,7 +242,7 @@ def _conclusion(
     deciding = [f"{result.id} ({subject})" for subject, result in causes]
     waived = sorted({result.id for _, result in results if not result.enforced})
     passes = sum(result.status is Status.PASS for _, result in results)
-    under = f"as of {at:%Y-%m-%d %H:%M:%S} UTC under policy {policy.name!r} ({policy.digest[:12]})"
+    under = f"as of {_words(at)} under policy {policy.name!r} ({policy.digest[:12]})"
     if outcome is Outcome.VERIFIED:
         what = f"{len(judged)} subjects, {passes} checks passed"
     elif outcome is Outcome.REJECTED:
@@ -239,7 +253,11 @@ def _conclusion(
     if waived:
         parts.append(f"waived: {', '.join(waived)}")
     if expires_at is not None:
-        parts.append(f"holds until {expires_at:%Y-%m-%d %H:%M:%S} UTC")
+        parts.append(f"holds until {_words(expires_at)}")
     if roots.test:
         parts.append("under TEST ROOTS, which prove nothing about real hardware")
     return "; ".join(parts)
+
+
+def _words(at: datetime) -> str:
+    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(sep=' ', timespec='seconds')} UTC"

@@ -39,7 +39,7 @@ BOOT_DONE, READY = 4, 9
 
 
 def log_of(*entries: Entry) -> EventLog:
-    boot = {"imr": 0, "event_type": 1, "digest": "00" * 48, "event": "compose-hash", "event_payload": "66" * 32}
+    boot = {"imr": 0, "event_type": 1, "digest": "00" * 48, "event": "", "event_payload": "66" * 32}
     return parse_event_log([boot, *(runtime_event(*entry).row(sorted_keys=False) for entry in entries)])
 
 

@@ -326,6 +326,9 @@ def test_fabric_reported_by_some(host: list[s.Device], value: bytes | None) -> N
 def test_no_fabric() -> None:
     finding = find("gpu.same_fabric", one(s.device(50, fabric=False)))
     assert (finding.status, finding.reason) == (Status.NOT_APPLICABLE, "no_fabric")
+    several = s.claims_of([s.device(50 + number, fabric=False) for number in range(2)])
+    finding = find("gpu.same_fabric", several)
+    assert (finding.status, finding.reason) == (Status.INFO, "no_fabric")
 
 
 def test_cpu_binding_is_information() -> None:

@@ -26,7 +26,7 @@ def image(byte: int = 1, **changes: Any) -> BaseImage:
 
 
 def pins(**changes: Any) -> ReferenceValues:
-    values: dict[str, Any] = {"base_images": (image(),), "compose": (b"\xcc" * 32,)}
+    values: dict[str, Any] = {"base_images": (image(),), "compose": (b"\xcc" * 32,), "kms_roots": (SPKI,)}
     return ReferenceValues(**(values | changes))
 
 

@@ -133,7 +133,7 @@ def test_another_label() -> None:
 def test_lists_of_pins(name: str, value: bytes, words: str) -> None:
     other = value[:-1] + b"\x02"
     key = f"pins.model.{name}"
-    forth, back = both_ways(model(**{name: (value,)}), model(), key)
+    forth, back = both_ways(model(**{name: (value,)}), model(**{name: None}), key)
     assert forth == f"no longer demands a pinned {words} for role model"
     assert back == f"demands one {words} for role model out of 1 pinned"
     forth, back = both_ways(model(**{name: (value,)}), model(**{name: (other, value)}), key)
@@ -148,7 +148,10 @@ def test_every_kind_of_pin_is_compared() -> None:
         values = attrs.evolve(full.pins[role], **{field.name: None})
         if not values.is_empty:
             reduced = attrs.evolve(full, pins={**full.pins, role: values})
-            assert one(full, reduced)[:2] == ("looser", f"pins.{role}.{field.name}")
+            found = {(change.direction, change.key) for change in diff(full, reduced)}
+            assert ("looser", f"pins.{role}.{field.name}") in found
+            whole = {("stricter", f"pins.{role}")} if field.name in ("base_images", "compose") else set()
+            assert found - {("looser", f"pins.{role}.{field.name}")} == whole
 
 
 def test_pcrs() -> None:
@@ -198,3 +201,17 @@ def test_empty_exactly_when_the_digests_agree_and_mirrored(a: Policy, b: Policy)
     back = sorted((change.key, OPPOSITE[change.direction]) for change in diff(b, a))
     assert forth == back
     assert all("\n" not in change.sentence for change in diff(a, b))
+
+
+def test_a_role_that_attests_beside_another_may_be_left_out_of_a_report_when_it_is_not_pinned() -> None:
+    wider = policy(pins={"model": pins(), "compose_manager": pins()})
+    (forth,), (back,) = diff(policy(), wider), diff(wider, policy())
+    assert (forth.direction, back.direction) == ("different", "different")
+    assert "a report without its quote is refused now" in forth.sentence
+    assert "a report that leaves its quote out is accepted now" in back.sentence
+
+
+def test_pins_that_become_whole_open_the_way() -> None:
+    half, whole = model(compose=None), model()
+    assert ("looser", "pins.model") in {(change.direction, change.key) for change in diff(half, whole)}
+    assert ("stricter", "pins.model") in {(change.direction, change.key) for change in diff(whole, half)}

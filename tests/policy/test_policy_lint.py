@@ -21,7 +21,7 @@ def advice(made: Policy) -> str:
 
 def waived(**changes: Any) -> Policy:
     values: dict[str, Any] = {
-        "check": "channel.tls_spki",
+        "check": "dstack.reported_info",
         "role": "model",
         "reason": "why",
         "expires": date(2026, 8, 1),
@@ -66,9 +66,9 @@ def test_nothing_to_say() -> None:
             policy(pins={"enclave": ReferenceValues(pcrs=({"pcr1": reg(1)},))}),
             "pins.enclave.pcrs has a table without pcr0",
         ),
-        (waived(expires=None), "waive[0] (channel.tls_spki) has no expires"),
-        (waived(expires=date(2026, 6, 30)), "waive[0] (channel.tls_spki) ended on 2026-06-30"),
-        (waived(role="gateway"), "waive[0] (channel.tls_spki) is for role gateway, which has no pins"),
+        (waived(expires=None), "waive[0] (dstack.reported_info) has no expires"),
+        (waived(expires=date(2026, 6, 30)), "waive[0] (dstack.reported_info) ended on 2026-06-30"),
+        (waived(role="gateway"), "waive[0] (dstack.reported_info) is for role gateway, which has no pins"),
         (waived(check="policy.pinned"), "waive[0] waives policy.pinned"),
     ],
 )
@@ -85,3 +85,12 @@ def test_a_time_without_zone_is_refused() -> None:
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_every_policy_can_be_linted(made: Policy) -> None:
     assert all(sentence and "\n" not in sentence for sentence in lint(made, AT))
+
+
+def test_a_policy_without_kms_roots_is_told_what_that_means() -> None:
+    assert "has no kms_roots" in advice(model(kms_roots=None))
+
+
+@pytest.mark.parametrize("check", ["pin.base_image", "pin.compose", "channel.tls_spki", "gpu.cert_chain"])
+def test_waivers_that_open_a_door_are_named(check: str) -> None:
+    assert f"waive[0] waives {check}, so " in advice(waived(check=check))

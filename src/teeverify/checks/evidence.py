@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..claims.problem import ProblemKind
 from ..claims.subject import Subject
 from ..policy import Policy
+from ..policy_fields import ATTESTED_BESIDE
 from .catalogue import Finding, check, failed, passed
 
 __all__: list[str] = []
@@ -56,7 +57,7 @@ def complete(subject: Subject, policy: Policy) -> Finding:
     if absent:
         names = sorted({problem.where or problem.code for problem in absent})
         return failed("missing", f"{absent[0].detail}; missing parts: {', '.join(names)}", observed="missing")
-    beside = {"model": ("compose_manager",)}.get(subject.role, ())
+    beside = ATTESTED_BESIDE.get(subject.role, ())
     lost = [role for role in beside if role in policy.pins and role not in subject.attested_beside]
     if lost:
         return failed(

@@ -30,7 +30,7 @@ _SHARED: Final = "nonce-shared"
     requires=("gpu.evidence_signature",),
     reasons={
         **NO_EVIDENCE,
-        "no_fabric": "No GPU reports a switch, as on machines without NVSwitches.",
+        "no_fabric": "No GPU reports a switch, so nothing shows that several GPUs share a machine.",
         "fabric_partial": "Some GPUs report switches and others do not.",
         "fabric_differs": "Two GPUs report different switches, so they are not in one machine.",
     },
@@ -44,7 +44,11 @@ def judge_same_fabric(subject: Subject, _policy: Policy) -> Finding:
     seen = [(device, frozenset(need(device.evidence).switch_pdis or ()) - {_OFF}) for device in claims.devices]
     with_switches = [device for device, switches in seen if switches]
     if not with_switches:
-        return not_applicable("no_fabric", "no GPU reports an NVSwitch, so there is no fabric to compare")
+        if len(seen) > 1:
+            return info(
+                "no_fabric", f"none of {len(seen)} GPUs reports an NVSwitch, so nothing shows that they share a host"
+            )
+        return not_applicable("no_fabric", "a single GPU reports no NVSwitch, so there is no fabric to compare")
     if len(with_switches) != len(seen):
         alone = next(device for device, switches in seen if not switches)
         return failed(

@@ -26,6 +26,7 @@ __all__: list[str] = []
     reasons={
         "role_not_pinned": "The policy has no pins for this role.",
         "incomplete_pins": "The policy does not pin both the base image and the workload of this role.",
+        "waived_pin": "The policy waives the very check that enforces the pin of base image or workload.",
         "unenforced_pin": "The policy pins something that this evidence does not show, so nothing would enforce it.",
     },
 )
@@ -35,6 +36,11 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
         return failed("role_not_pinned", f"the policy pins nothing for role {subject.role}, so any software would do")
     if not pins.is_pinned:
         return failed("incomplete_pins", f"the policy does not pin both base image and workload of role {subject.role}")
+    for enforcing in ("pin.base_image", "pin.compose"):
+        if policy.waiver_for(enforcing, subject.role, subject.evaluated_at) is not None:
+            return failed(
+                "waived_pin", f"the policy waives {enforcing} for role {subject.role}, so its pin does nothing"
+            )
     shown = {
         "app_ids": subject.dstack,
         "compose": subject.dstack,

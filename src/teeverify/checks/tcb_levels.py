@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from ..claims.tdx import DcapClaims
+from ..claims.problem import need
+from ..claims.tdx import DcapClaims, IntelCollateral
 from ..formats.intel_collateral import TcbInfo, TcbLevel
 from ..policy import Policy
 
-__all__ = ["explain", "in_grace", "statuses"]
+__all__ = ["explain", "grace_end", "in_grace", "statuses"]
 
 
 def statuses(dcap: DcapClaims) -> tuple[str, ...]:
@@ -28,8 +29,17 @@ def in_grace(dcap: DcapClaims, tcb: TcbInfo, svn: bytes, policy: Policy, at: dat
         return False
     others = (dcap.qe_status, dcap.current_status or "UpToDate", _module_status(tcb, svn))
     matched = next((level for level in tcb.levels if _reaches(level, dcap, svn)), None)
-    one_behind = matched is not None and matched.date == dates[1] == dcap.level_date
+    one_behind = matched is not None and (matched.date, matched.status) == (dates[1], dcap.status)
     return set(others) == {"UpToDate"} and one_behind and at - dates[0] <= timedelta(days=policy.tcb.grace_days)
+
+
+def grace_end(collateral: IntelCollateral, policy: Policy) -> datetime:
+    """When the policy's grace for an OutOfDate platform ends."""
+    newest = max(level.date for level in need(collateral.tcb_info).levels)
+    try:
+        return newest + timedelta(days=policy.tcb.grace_days)
+    except OverflowError:
+        return newest
 
 
 def _reaches(level: TcbLevel, dcap: DcapClaims, svn: bytes) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
 from attrs import field, frozen
@@ -24,13 +25,14 @@ class DeviceCertificate:
     ``architecture`` is ``HOPPER``, ``BLACKWELL``, ``LS10`` (an NVSwitch) or None, by the names of both certificates
     that the device itself holds; ``chip`` is the word they begin with (``GH100``). ``identity`` is the SHA-256 (32
     bytes) of the device identity key, ``ueid`` the decimal serial number of the attestation key's certificate: both
-    follow a device for life, so they stay out of messages.
+    follow a device for life, so they stay out of messages. ``not_after`` is the earliest end of the chain.
     """
 
     architecture: str | None
     chip: str
     identity: bytes = field(repr=False)
     ueid: str = field(repr=False)
+    not_after: datetime
 
 
 @frozen(kw_only=True)

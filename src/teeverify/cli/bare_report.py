@@ -7,9 +7,11 @@ import re
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from attrs import evolve
 
+from ..endorsements.answers import ENDORSER_HOSTS
 from ..endorsements.intel_pcs import QE_IDENTITY, ROOT_CRL, intel_requests, pck_crl_name, tcb_info_name
 from ..endorsements.nvidia_nras import JWKS, NRAS, nras_requests
 from ..errors import ConfigurationError, FormatError, InputError, SavedReportError
@@ -40,9 +42,13 @@ def read_bare_report(args: argparse.Namespace) -> tuple[SavedReport, bool]:
     body = _read(Path(args.report), MAX_REPORT_BODY)
     url = args.url or default_url(body, model=args.model, nonce=nonce)
     try:
-        asked_from_url(url)
+        asked = asked_from_url(url)
     except FormatError as error:
         raise ConfigurationError(f"--url: {error}") from None
+    if asked.nonce != nonce:
+        raise ConfigurationError(
+            "--url carries another nonce than --nonce, or none: give the URL that was really asked"
+        )
     spki = None
     if args.tls_cert is not None:
         spki = load_pem_chain(_read(Path(args.tls_cert), MAX_REPORT_BODY), what="--tls-cert")[0].spki_der
@@ -68,9 +74,9 @@ def _collateral(source: str | None) -> tuple[tuple[RecordedExchange, ...], datet
     if path.is_dir():
         return _from_directory(path), None
     saved = SavedReport.load(path)
-    return tuple(exchange for exchange in saved.exchanges if "/attestation/report" not in exchange.request.url), (
-        saved.recorded_at
-    )
+    # Only what endorsers answered is taken: a report inside the file must never be judged in the place of --report.
+    taken = (exchange for exchange in saved.exchanges if urlsplit(exchange.request.url).netloc in ENDORSER_HOSTS)
+    return tuple(taken), saved.recorded_at
 
 
 def _from_directory(folder: Path) -> tuple[RecordedExchange, ...]:

@@ -17,12 +17,13 @@ from ..policy import Policy
 from ..policy_pin import PinObservation, pin_policy
 from ..roots import PRODUCTION_ROOTS, TrustRoots
 from ..saved import SavedReport
+from ..verdict import Outcome
 from ..verifier import verifier_for
 
 __all__ = ["run"]
 
 _NOT_HARDWARE: Final = frozenset({"channel.tls_spki", "gpu.nras_token", "gpu.nras_result", "saved.recorded_at"})
-"""Checks of the session rather than of the machine: a report without them can still show what to pin."""
+"""Checks of the session rather than of the machine: a report that leaves them open can still show what to pin."""
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,12 +34,15 @@ def run(args: argparse.Namespace) -> int:
     subjects = verifier.subjects_of_saved(
         report, roots=roots, at=report.recorded_at, wall_clock=datetime.now(timezone.utc)
     )
+    source = f"the saved report {Path(args.saved).name} (SHA-256 {report.digest})"
+    if roots.test:
+        source = f"{source}, UNDER TEST ROOTS, which prove nothing about real hardware"
     text = pin_policy(
         [_observe(subject) for subject in subjects],
         provider=report.provider,
         name=args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
         recorded_at=report.recorded_at,
-        source=f"the saved report {Path(args.saved).name} (SHA-256 {report.digest})",
+        source=source,
     )
     _refuse_bad_hardware(subjects, Policy.from_toml(text), verifier.applicable)
     if args.out is None:
@@ -89,7 +93,11 @@ def _refuse_bad_hardware(
 ) -> None:
     """Every check but those of the session must pass under the policy just written, or nothing is written."""
     found = [(subject.id, result) for subject in subjects for result in appraise(subject, policy, applicable)]
-    deciding = [(where, result) for where, result in found if result.decides and result.id not in _NOT_HARDWARE]
+    deciding = [
+        (where, result)
+        for where, result in found
+        if result.decides is Outcome.REJECTED or (result.decides is not None and result.id not in _NOT_HARDWARE)
+    ]
     if deciding:
         where, result = root_causes(deciding)[0]
         raise ConfigurationError(

@@ -54,6 +54,9 @@ def derive_dstack(record: DstackRecord, info: DstackRecord, *, memo: Certificate
     provider_text = info.get("key_provider_info")
     if isinstance(provider_text, str) and provider_text:
         stated["info.key_provider_info"] = provider_text.encode("utf-8")
+    elif provider_text not in (None, ""):
+        error = FormatError("info_shape", "info.key_provider_info is not a text")
+        stated["info.key_provider_info"] = _malformed(error, "key_provider_info")
     logs = _logs(record, tcb_info)
     preferred = next((log for log in logs if isinstance(log, NamedLog)), None)
     return DstackClaims(

@@ -170,6 +170,7 @@ def _device_certificate(chain: tuple[Certificate, ...]) -> DeviceCertificate:
         chip=names[0].partition(" ")[0][:16],
         identity=sha256_of_spki(chain[1]),
         ueid=str(chain[0].serial_number),
+        not_after=min(certificate.not_after for certificate in chain),
     )
 
 

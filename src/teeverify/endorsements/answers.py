@@ -6,15 +6,20 @@ from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias, TypeVar
 
 from ..claims.problem import Problem, ProblemKind
-from ..errors import FormatError, NotRecordedError
+from ..errors import AnswerTooLongError, FormatError, NotRecordedError
 from ..flow import Answer, Response
 
-__all__ = ["NOT_AN_ANSWER", "Endorsements", "answer_body", "read_answer"]
+__all__ = ["ENDORSER_HOSTS", "NOT_AN_ANSWER", "Endorsements", "answer_body", "read_answer"]
 
 T = TypeVar("T")
 
 Endorsements: TypeAlias = Mapping[str, Answer]
 """Answers by the name that the request plan gave them."""
+
+ENDORSER_HOSTS: Final = frozenset(
+    {"api.trustedservices.intel.com", "certificates.trustedservices.intel.com", "nras.attestation.nvidia.com"}
+)
+"""Hosts whose answers are signed by Intel or NVIDIA."""
 
 NOT_AN_ANSWER: Final = frozenset({"json_syntax", "json_not_utf8", "json_too_large", "issuer_chain_missing"})
 """Codes of a body that is no document of the endorser at all: a captive portal's page, an answer without headers."""
@@ -23,8 +28,8 @@ NOT_AN_ANSWER: Final = frozenset({"json_syntax", "json_not_utf8", "json_too_larg
 def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:
     """The successful answer of that name, or an UNAVAILABLE `Problem`.
 
-    Its code is ``not_asked``, ``not_recorded``, ``not_fetched``, ``http_outage`` (5xx and 429: no answer to the
-    question) or ``http_status`` (any other: an answer, and not a good one).
+    Its code is ``not_asked``, ``not_recorded``, ``not_fetched``, ``answer_too_long``, ``http_outage`` (5xx and 429: no
+    answer to the question) or ``http_status`` (any other: an answer, and not a good one).
     """
     answer = answers.get(name)
     if isinstance(answer, Response) and answer.status == 200:
@@ -36,7 +41,8 @@ def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Pr
         code = "http_outage" if outage else "http_status"
         detail = f"{what} was answered with HTTP status {answer.status}"
     else:
-        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
+        codes = {NotRecordedError: "not_recorded", AnswerTooLongError: "answer_too_long"}
+        code = codes.get(type(answer), "not_fetched")
         detail = f"{what} could not be had: {answer}"
     return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where=name)
 

@@ -24,6 +24,21 @@ __all__ = ["RUNTIME_EVENT", "Event", "EventLog", "parse_event_log", "replay", "r
 
 RUNTIME_EVENT: Final = 0x08000001
 """Event type of everything that dstack extends into RTMR3."""
+RUNTIME_NAMES: Final = frozenset(
+    [
+        "system-preparing",
+        "app-id",
+        "compose-hash",
+        "instance-id",
+        "boot-mr-done",
+        "mr-kms",
+        "os-image-hash",
+        "key-provider",
+        "storage-fs",
+        "system-ready",
+    ]
+)
+"""Names that dstack gives to events of RTMR3."""
 _ZERO: Final = bytes(48)
 _NAME: Final = re.compile(r"[a-z][a-z0-9-]{0,63}\Z")
 
@@ -91,6 +106,9 @@ def _parse_event(entry: JsonValue, what: str) -> Event:
     if (imr == 3) != (event_type == RUNTIME_EVENT):
         # A runtime event under a foreign type would keep its place in the chain and escape every look-up by name.
         raise FormatError("event_shape", f"{what} has type {event_type:#x} in RTMR{imr}, where dstack does not put it")
+    if imr != 3 and name in RUNTIME_NAMES:
+        # Only the digests of boot rows are measured; a row that borrows such a name could mislead who reads by name.
+        raise FormatError("event_shape", f"{what} has the name of a runtime event in RTMR{imr}")
     if imr == 3 and not _NAME.match(name):
         # Version 1 digests join name and payload with a colon, so a colon in a name would make two readings possible.
         raise FormatError("event_shape", f"{what} has a name that is not of lower-case letters, digits and hyphens")

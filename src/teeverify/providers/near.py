@@ -20,7 +20,9 @@ from ..limits import MAX_REPORT_BODY
 from ..roots import TrustRoots
 from ..saved import SavedReport
 from ..transport import ReplayTransport
+from ..verdict import SubjectVerdict
 from ..verifier import Verifier
+from .near_boundary import boundary_in_words
 from .near_claims import NearSession, derive_subjects
 from .near_wire import NearAsked, NearRecord, asked_from_url, near_url, read_records, read_report
 
@@ -80,19 +82,13 @@ _APPLICABLE: Final[Mapping[str, tuple[str, ...]]] = {
 
 _GAPS: Final = (
     "GPU and CPU evidence share a nonce, not a machine: a relay to another host's genuine GPUs would pass.",
-    "NVSwitches present no evidence; model weights are not measured.",
+    "NVSwitches present no evidence, so only what GPUs say of their switches shows that they are in one machine.",
+    "Model weights are not measured.",
     "The containers that see prompts are deployed by the compose-manager after boot: its log is its own word, not a "
     "measurement.",
     "Nothing in a quote names the model: the signing key stands for it only as far as you pin it.",
     "Values of environment variables (allowed_envs) are not measured.",
     "A hardware key extracted from some machine of Intel or NVIDIA forges everything here.",
-)
-_DIRECT: Final = (
-    "The model machine (Intel TDX) and its GPUs run the pinned software, and the connection ends inside it."
-)
-_CLOUD: Final = (
-    "The connection ends inside the pinned gateway (Intel TDX), which sees prompts in the clear unless they are "
-    "encrypted to the model's key, and which answered with the evidence of a pinned model machine."
 )
 _CLOUD_GAP: Final = "The gateway commits to no particular model machine: prompts may go to another one of the same app."
 
@@ -203,9 +199,9 @@ class NearVerifier(Verifier):
             session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
-    def _boundary(self, subjects: Sequence[Subject]) -> tuple[str, tuple[str, ...]]:
-        cloud = any(subject.role == "gateway" for subject in subjects)
-        return (_CLOUD, (_CLOUD_GAP, *_GAPS)) if cloud else (_DIRECT, _GAPS)
+    def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
+        cloud = any(verdict.role == "gateway" for verdict in judged)
+        return boundary_in_words(judged), (_CLOUD_GAP, *_GAPS) if cloud else _GAPS
 
 
 def _recorded_request(report: SavedReport) -> NearAsked | Problem:
@@ -214,20 +210,26 @@ def _recorded_request(report: SavedReport) -> NearAsked | Problem:
     Where the file holds none, the flow asks as it would live, and the replay answers that nothing was recorded. A
     request to a host that is not NEAR's, or several that could be meant, are a MALFORMED `Problem`.
     """
-    candidates: list[NearAsked] = []
+    asked: dict[str, NearAsked] = {}
+    answers: dict[str, list[Response]] = {}
     for exchange in report.exchanges:
-        if exchange.request.method == "GET" and _path_of(exchange.request.url).endswith("/attestation/report"):
-            try:
-                candidates.append(asked_from_url(exchange.request.url))
-            except FormatError as error:
-                return Problem(kind=ProblemKind.MALFORMED, code=error.code, detail=str(error), where="request")
-    if not candidates:
+        url, response = exchange.request.url, exchange.response
+        if exchange.request.method != "GET" or not _path_of(url).endswith("/attestation/report"):
+            continue
+        try:
+            asked[url] = asked_from_url(url)
+        except FormatError as error:
+            return Problem(kind=ProblemKind.MALFORMED, code=error.code, detail=str(error), where="request")
+        found = answers.setdefault(url, [])
+        if response.status == 200 and response not in found:  # other statuses are outages, after which one asks again
+            found.append(response)
+    if not asked:
         return _asked_by_default(report)
-    ours = [asked for asked in candidates if asked.nonce == report.nonce] or candidates
-    if len(ours) != 1:
-        detail = f"the saved report holds {len(ours)} NEAR report requests that could be meant, one was expected"
-        return Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="request")
-    return ours[0]
+    ours = [one for one in asked.values() if one.nonce == report.nonce] or list(asked.values())
+    if len(ours) == 1 and len(answers[ours[0].url]) <= 1:
+        return ours[0]
+    detail = "the saved report holds several NEAR reports that could be meant, exactly one was expected"
+    return Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="request")
 
 
 def _asked_by_default(report: SavedReport) -> NearAsked:

@@ -151,7 +151,7 @@ def _signing_key(record: NearRecord, asked: NearAsked) -> SigningKey | Problem:
         return _malformed("address_zero", "signing_address is all zeros, which REPORTDATA without a key would match")
     public_key: bytes | None = None
     derived: bytes | None = None
-    if record.role == "model":
+    if record.role == "model" or members.get("signing_public_key") is not None:
         value = _hex(members, "signing_public_key", 32 if algorithm == "ed25519" else 64)
         if isinstance(value, Problem):
             return value
@@ -216,6 +216,14 @@ def _ohttp(members: Mapping[str, JsonValue]) -> OhttpKey | Problem | None:
 
 
 def _gpu(session: NearSession, record: NearRecord, roots: TrustRoots, at: datetime) -> GpuClaims:
+    payload = record.members.get("nvidia_payload")
+    if payload is not None and not isinstance(payload, str):
+        # Other forms exist elsewhere; here NVIDIA would never be asked about one, so it is not NEAR's.
+        problem = _malformed("gpu_payload_shape", "nvidia_payload is not a JSON text in a string")
+        return GpuClaims(
+            expected_nonce=session.nonce, nonce_binding="nonce-shared", payload=problem, devices=(), nras=None
+        )
+
     def body(name: str, what: str) -> bytes | Problem | None:
         if name not in session.endorsements:
             return None
@@ -223,7 +231,7 @@ def _gpu(session: NearSession, record: NearRecord, roots: TrustRoots, at: dateti
         return answer if isinstance(answer, Problem) else answer.body
 
     return derive_gpu(
-        record.members.get("nvidia_payload"),
+        payload,
         expected_nonce=session.nonce,
         nonce_binding="nonce-shared",
         at=at,

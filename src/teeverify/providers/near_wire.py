@@ -8,7 +8,7 @@ REPORTDATA form follow from the request, never from the answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -169,20 +169,26 @@ def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, 
         return tuple(NearRecord(id=role, role=role, members={}, problems=(document,)) for role in roles)
     named = _named_model(asked, model)
     if not asked.cloud:
-        return _flatten(
-            [_model_record(members, model, i, named) for i, members in enumerate(_direct_members(document))]
-        )
+        return _model_records([document], model, named)
     gateway = _gateway_record(document)
     entries = document.get("model_attestations")
-    if not isinstance(entries, list) or not entries:
-        kind = ProblemKind.ABSENT if entries in (None, []) else ProblemKind.MALFORMED
-        problem = _problem(kind, "model_missing", "the gateway's report holds no record of a model machine")
-        return (gateway, NearRecord(id="model", role="model", members={}, problems=(problem, *named)))
-    if len(entries) > MAX_MODELS:
-        detail = f"the gateway's report holds {len(entries)} model records, at most {MAX_MODELS} are accepted"
-        problem = _problem(ProblemKind.MALFORMED, "report_shape", detail)
-        return (gateway, NearRecord(id="model", role="model", members={}, problems=(problem,)))
-    return (gateway, *_flatten([_model_record(entry, model, i, named) for i, entry in enumerate(entries)]))
+    if isinstance(entries, list) and 0 < len(entries) <= MAX_MODELS:
+        return (gateway, *_model_records(entries, model, named))
+    kind = ProblemKind.ABSENT if entries in (None, []) else ProblemKind.MALFORMED
+    detail = f"the gateway's report does not hold 1 to {MAX_MODELS} records of model machines"
+    problems = (_problem(kind, "model_missing", detail), *named)
+    return (gateway, NearRecord(id="model", role="model", members={}, problems=problems))
+
+
+def _model_records(entries: Sequence[JsonValue], model: str, named: tuple[Problem, ...]) -> tuple[NearRecord, ...]:
+    """Every record of a model machine, each with its compose-manager, and every copy that is not just a copy."""
+    distinct: list[JsonValue] = []
+    for entry in entries:
+        for found in _with_copies(entry):
+            if not any(same_json(found, known) for known in distinct):
+                distinct.append(found)
+    records = [_model_record(entry, model, index, named) for index, entry in enumerate(distinct)]
+    return tuple(part for record in records for part in (record, record.compose_manager) if part is not None)
 
 
 def _named_model(asked: NearAsked, model: str) -> tuple[Problem, ...]:
@@ -192,18 +198,19 @@ def _named_model(asked: NearAsked, model: str) -> tuple[Problem, ...]:
     return (_problem(ProblemKind.INVALID, "other_model", detail),)
 
 
-def _direct_members(document: Mapping[str, JsonValue]) -> list[JsonValue]:
-    """The report's own record, and every entry of ``all_attestations`` that is not just a copy of it."""
-    entries = document.get("all_attestations", [])
-    if not isinstance(entries, list) or len(entries) > MAX_MODELS:
-        return [document, None]
-    own = {name: value for name, value in document.items() if name not in _COMPANIONS}
-    others = [
-        entry
-        for entry in entries
-        if not isinstance(entry, dict) or not same_json({k: v for k, v in entry.items() if k not in _COMPANIONS}, own)
-    ]
-    return [document, *others]
+def _with_copies(record: JsonValue) -> list[JsonValue]:
+    """A record, and every entry of its ``all_attestations`` that says anything else than the record itself.
+
+    A copy may leave the companions out, and then repeats all the rest.
+    """
+    if not isinstance(record, dict) or "all_attestations" not in record:
+        return [record]
+    copies = record["all_attestations"]
+    if not isinstance(copies, list) or len(copies) > MAX_MODELS:
+        return [record, None]
+    own = {name: value for name, value in record.items() if name != "all_attestations"}
+    bare = {name: value for name, value in own.items() if name not in _COMPANIONS}
+    return [record, *(copy for copy in copies if not (same_json(copy, bare) or same_json(copy, own)))]
 
 
 def _gateway_record(document: Mapping[str, JsonValue]) -> NearRecord:
@@ -232,10 +239,6 @@ def _model_record(entry: JsonValue, model: str, index: int, named: tuple[Problem
         ohttp=_ohttp(members),
         compose_manager=compose_manager,
     )
-
-
-def _flatten(records: list[NearRecord]) -> tuple[NearRecord, ...]:
-    return tuple(part for record in records for part in (record, record.compose_manager) if part is not None)
 
 
 def _ohttp(members: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
