@@ -61,8 +61,9 @@ class SavedReport:
         try:
             with Path(path).open("rb") as file:
                 data = file.read(MAX_SAVED_REPORT + 1)
-        except OSError as error:
-            raise SavedReportError(f"the saved report {str(path)!r} cannot be read: {error.strerror}") from None
+        except (OSError, ValueError) as error:  # ValueError: a path with a NUL character
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SavedReportError(f"the saved report {str(path)!r} cannot be read: {reason}") from None
         return cls.from_bytes(data)
 
     @classmethod

@@ -39,8 +39,8 @@ class ReplayTransport:
         """
         recorded = self._answers.get(_key(request))
         if not recorded:
-            host = urlsplit(request.url).netloc
-            raise NotRecordedError(f"the saved report holds no answer of {host} to this {request.method} request")
+            place = request.url.partition("?")[0][:120]
+            raise NotRecordedError(f"the saved report holds no answer to {request.method} {place}")
         fitting = [exchange for exchange in recorded if exchange.request.body == request.body] or recorded
         answered = (exchange for exchange in fitting if exchange.response.status == 200)  # the others were tried again
         return next(answered, fitting[0]).response

@@ -28,7 +28,11 @@ def dstack_claims(subject: Subject) -> DstackClaims:
 
 
 def _logs(subject: Subject) -> tuple[NamedLog, ...]:
-    return tuple(need(log) for log in dstack_claims(subject).logs)
+    logs = tuple(need(log) for log in dstack_claims(subject).logs)
+    if not logs:  # nothing to judge is nothing proven
+        detail = "the record holds no event log"
+        need(Problem(kind=ProblemKind.ABSENT, code="event_log_missing", detail=detail))
+    return logs
 
 
 @check(

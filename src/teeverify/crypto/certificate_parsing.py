@@ -40,6 +40,11 @@ One memo lives as long as one derivation.
 _PEM: Final = "pem"
 _DER: Final = "der"
 
+_COMMON_NAME: Final = bytes.fromhex("550403")
+_ORGANIZATION: Final = bytes.fromhex("55040a")
+"""Attribute types 2.5.4.3 and 2.5.4.10 (RFC 5280 appendix A), as DER content."""
+_TEXT_TAGS: Final = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}
+"""UTF8String, PrintableString and IA5String; names in other alphabets are no name that is known here."""
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _END: Final = b"-----END CERTIFICATE-----"
 _BETWEEN: Final = b" \t\r\n\0"
@@ -75,12 +80,12 @@ class Certificate:
     @cached_property
     def subject_cn(self) -> str | None:
         """The common name of the subject; None where it has none or several."""
-        return self._subject_attribute("2.5.4.3")
+        return self._subject_attribute(_COMMON_NAME)
 
     @cached_property
     def organization(self) -> str | None:
         """The organization of the subject; None where it has none or several."""
-        return self._subject_attribute("2.5.4.10")
+        return self._subject_attribute(_ORGANIZATION)
 
     @cached_property
     def public_key_kind(self) -> str:
@@ -112,14 +117,18 @@ class Certificate:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             return None
 
-    def _subject_attribute(self, oid: str) -> str | None:
-        from cryptography.x509 import ObjectIdentifier
-
+    def _subject_attribute(self, oid: bytes) -> str | None:
+        """Read from the DER: the library's own reader warns about odd names, which some programs turn into errors."""
+        found: list[Element] = []
         try:
-            values = [item.value for item in self._parsed.subject.get_attributes_for_oid(ObjectIdentifier(oid))]
-        except ValueError:
+            for names in elements(only_element(self.subject_der, SEQUENCE, what="subject"), what="subject"):
+                for attribute in elements(names.content, what="subject"):
+                    kind, value = elements(attribute.content, what="subject")
+                    if kind.content == oid:
+                        found.append(value)
+            return found[0].content.decode(_TEXT_TAGS[found[0].tag]) if len(found) == 1 else None
+        except (FormatError, ValueError, KeyError):
             return None
-        return values[0] if len(values) == 1 and isinstance(values[0], str) else None
 
 
 def load_pem_chain(

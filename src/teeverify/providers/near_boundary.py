@@ -15,6 +15,8 @@ _NAMES = {"gateway": "the gateway", "model": "the model machine", "compose_manag
 
 def boundary_in_words(judged: Sequence[SubjectVerdict]) -> str:
     """Who runs pinned software, where the connection ends, and what the GPUs showed."""
+    if not judged:
+        return "Nothing was judged."
     clauses = [_software(verdict) for verdict in judged]
     front = next((verdict for verdict in judged if verdict.role == "gateway"), judged[0])
     if _holds(front, "channel.tls_spki"):
