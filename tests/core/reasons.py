@@ -1,0 +1,218 @@
+"""One case for every reason that the checks of these themes can give: the good subject with one claim changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from typing import Any, Final
+
+import attrs
+from attrs import field, frozen
+
+from teeverify.claims.dstack import AppCertificate, KeyProvider, NamedLog
+from teeverify.claims.problem import ProblemKind
+from teeverify.claims.subject import Subject
+from teeverify.formats.event_log import EventLog
+from teeverify.policy import Policy, Waiver
+
+from .subjects import NOW, change, policy_of, problem, subject_of, with_pins
+
+__all__ = ["CASES", "Case"]
+
+
+@frozen
+class Case:
+    """A check, the reason it must give, and the subject and policy that make it."""
+
+    check: str
+    reason: str
+    status: str
+    make: Callable[[], Subject]
+    policy: Callable[[], Policy] = field(default=policy_of)
+
+
+def _case(check: str, reason: str, path: str, new: Any, *, status: str = "fail", **other: Any) -> Case:
+    """The good model subject with one claim replaced; ``new`` may be a function of the subject."""
+    role, shape = other.get("role", "model"), other.get("shape", "direct")
+
+    def make() -> Subject:
+        subject = subject_of(role, shape)
+        if not path:
+            return subject
+        value: Subject = change(subject, path, new(subject) if callable(new) else new)
+        return value
+
+    return Case(check, reason, status, make, other.get("policy", policy_of))
+
+
+def _first_log(subject: Subject) -> NamedLog:
+    assert subject.dstack is not None
+    log = subject.dstack.logs[0]
+    assert isinstance(log, NamedLog)
+    return log
+
+
+def _logs(edit: Callable[[list[Any]], list[Any]]) -> Callable[[Subject], tuple[NamedLog, ...]]:
+    """All copies of the log with their events edited."""
+
+    def edited(subject: Subject) -> tuple[NamedLog, ...]:
+        log = _first_log(subject)
+        return (attrs.evolve(log, log=EventLog(events=tuple(edit(list(log.log.events))))),)
+
+    return edited
+
+
+def _stated(name: str, value: Any) -> Callable[[Subject], dict[str, Any]]:
+    return lambda subject: {**subject.dstack.stated, name: value} if subject.dstack else {}
+
+
+def _identity(**changes: Any) -> Callable[[Subject], Any]:
+    return lambda subject: attrs.evolve(subject.dstack.identity, **changes)  # type: ignore[union-attr]
+
+
+def _quote(path: str, new: Any) -> Callable[[Subject], Any]:
+    return lambda subject: change(subject.tdx.quote, path, new)  # type: ignore[union-attr]
+
+
+def _invalid(code: str) -> Any:
+    return problem(ProblemKind.INVALID, code)
+
+
+def _tcb_info(**changes: Any) -> Callable[[Subject], Any]:
+    def edited(subject: Subject) -> Any:
+        assert subject.tdx is not None
+        collateral: Any = subject.tdx.collateral
+        return attrs.evolve(collateral, tcb_info=attrs.evolve(collateral.tcb_info, **changes))
+
+    return edited
+
+
+def _nothing_dated(subject: Subject) -> Any:
+    assert subject.tdx is not None
+    gone = problem(ProblemKind.UNAVAILABLE)
+    return attrs.evolve(subject.tdx, collateral=gone)
+
+
+_DAY: Final = timedelta(days=1)
+_ABSENT: Final = problem(ProblemKind.ABSENT, "member_missing", "part")
+_OTHER32: Final = b"\x22" * 32
+_OTHER48: Final = b"\x22" * 48
+_STRANGER: Final = AppCertificate(root_spki=b"\x30\x00", app_ids=())
+
+
+def _no_pins() -> Policy:
+    policy = policy_of()
+    return attrs.evolve(policy, pins={"compose_manager": policy.pins["compose_manager"]})
+
+
+def _waived_pin() -> Policy:
+    return attrs.evolve(policy_of(), waivers=(Waiver(check="pin.compose", reason="a test"),))
+
+
+CASES: Final = (
+    _case("evidence.wellformed", "malformed", "tdx.pck", problem(ProblemKind.MALFORMED)),
+    _case("evidence.complete", "missing", "binding.ohttp", _ABSENT),
+    _case("evidence.complete", "other_model", "record", (_invalid("other_model"),)),
+    _case("evidence.complete", "other_provider", "record", (_invalid("other_provider"),)),
+    _case("evidence.complete", "role_missing", "attested_beside", ()),
+    _case(
+        "freshness.nonce_bound",
+        "nonce_mismatch",
+        "binding.report_data",
+        lambda s: s.binding.report_data[:32] + _OTHER32,
+    ),
+    _case("freshness.nonce_bound", "no_client_nonce", "binding.asked_nonce", _invalid("no_client_nonce")),
+    _case("freshness.nonce_bound", "asked_other_nonce", "binding.asked_nonce", _OTHER32),
+    _case("freshness.nonce_bound", "echo_mismatch", "binding.echoed_nonces", (_OTHER32,)),
+    _case("freshness.nonce_bound", "server_nonce", "binding.nonce_source", "server", role="compose_manager"),
+    _case("binding.report_data", "other_bytes", "binding.first_half", _OTHER32),
+    _case(
+        "binding.report_data", "actions_hash", "binding.first_half", _invalid("actions_hash"), role="compose_manager"
+    ),
+    _case("binding.report_data", "stated_copy", "binding.stated_report_data", bytes(64)),
+    _case("binding.signing_key", "other_algorithm", "binding.signing_key.stated_algorithm", "ecdsa"),
+    _case("binding.signing_key", "not_on_curve", "binding.signing_key.derived_address", None),
+    _case("binding.signing_key", "other_address", "binding.signing_key.derived_address", _OTHER32),
+    _case("binding.tls_spki", "missing", "binding.tls_fingerprint", _ABSENT),
+    _case("binding.e2ee_key", "bad_signature", "binding.ohttp.signature_valid", False),
+    _case("binding.e2ee_key", "other_signer", "binding.ohttp.signing_key", _OTHER32),
+    _case("binding.e2ee_key", "other_signer", "binding.signing_key", None),
+    _case("binding.e2ee_key", "other_config", "binding.ohttp.served_config", b"\0"),
+    _case("binding.e2ee_key", "not_bound", "binding.signing_key.algorithm", "ecdsa", status="info"),
+    _case("binding.same_td", "other_td", "binding.host_quote.report.rtmr3", _OTHER48, role="compose_manager"),
+    _case("binding.same_td", "other_td", "binding.host_quote.user_data", bytes(20), role="compose_manager"),
+    _case("binding.same_td", "same_quote", "binding.host_quote", lambda s: s.tdx.quote, role="compose_manager"),
+    _case(
+        "dstack.event_digests",
+        "other_digest",
+        "dstack.logs",
+        _logs(lambda events: [*events[:-1], attrs.evolve(events[-1], digest=_OTHER48)]),
+    ),
+    _case("dstack.rtmr_replay", "other_register", "dstack.logs", _logs(lambda events: events[:-1])),
+    _case("dstack.rtmr_replay", "other_register", "tdx.quote", _quote("report.rtmr0", _OTHER48)),
+    _case("dstack.rtmr_replay", "stated_register", "dstack.stated", _stated("tcb_info.rtmr2", _OTHER48)),
+    *(
+        _case("dstack.event_order", code, "dstack.identity", _invalid(code))
+        for code in ("event_order", "event_missing", "event_repeated", "event_payload")
+    ),
+    _case("dstack.compose_event", "other_compose", "dstack.identity", _identity(compose_hash=_OTHER32)),
+    _case("dstack.compose_event", "stated_hash", "dstack.stated", _stated("info.compose_hash", _OTHER32)),
+    _case("dstack.compose_event", "stated_hash", "dstack.stated", _stated("tcb_info.compose_hash", _OTHER32)),
+    _case("dstack.mr_config_id", "unset", "tdx.quote", _quote("report.mr_config_id", bytes(48))),
+    _case("dstack.mr_config_id", "version", "tdx.quote", _quote("report.mr_config_id", b"\x03" + bytes(47))),
+    _case("dstack.mr_config_id", "other_config", "tdx.quote", _quote("report.mr_config_id", b"\x01" + bytes(47))),
+    _case(
+        "dstack.key_provider", "not_kms", "dstack.identity", _identity(key_provider=KeyProvider(name="local", id=b""))
+    ),
+    _case("dstack.key_provider", "stated_provider", "dstack.stated", _stated("info.key_provider_info", b"{}")),
+    _case("dstack.key_provider", "app_cert_chain", "dstack.app_certificate", _invalid("app_cert_chain")),
+    _case("dstack.key_provider", "other_root", "dstack.app_certificate", _STRANGER),
+    _case("dstack.key_provider", "other_app", "dstack.app_certificate.app_ids", (b"\x22" * 20,)),
+    _case("dstack.reported_info", "differs", "dstack.stated", _stated("info.app_id", b"\x22" * 20)),
+    _case("dstack.reported_info", "differs", "dstack.stated", _stated("tcb_info.mrtd", _OTHER48)),
+    _case("dstack.reported_info", "differs", "dstack.stated", _stated("vm_config.os_image_hash", _OTHER32)),
+    _case("dstack.reported_info", "differs", "dstack.stated", _stated("info.mr_aggregated", _OTHER32)),
+    _case("dstack.reported_info", "differs", "dstack.stated", _stated("info.device_id", _OTHER32)),
+    *(
+        _case("pin.base_image", "not_pinned", "tdx.quote", _quote(f"report.{register}", _OTHER48))
+        for register in ("mr_td", "rtmr0", "rtmr1", "rtmr2")
+    ),
+    _case("pin.app_id", "not_pinned", "dstack.identity", _identity(app_id=b"\x22" * 20)),
+    _case("pin.compose", "not_pinned", "dstack.identity", _identity(compose_hash=_OTHER32)),
+    _case("pin.kms_root", "not_pinned", "dstack.identity", _identity(key_provider=KeyProvider(name="kms", id=b"\x22"))),
+    _case("pin.os_image", "not_pinned", "dstack.identity", _identity(os_image_hash=None)),
+    _case("pin.signing_key", "not_pinned", "", None, policy=lambda: with_pins(signing_keys=(_OTHER32,))),
+    _case(
+        "pin.signing_key", "not_pinned", "binding.signing_key", None, policy=lambda: with_pins(signing_keys=(_OTHER32,))
+    ),
+    _case("pin.tls_spki", "not_pinned", "", None, policy=lambda: with_pins(tls_spki=(_OTHER32,))),
+    _case(
+        "pin.tls_spki", "not_pinned", "binding.tls_fingerprint", None, policy=lambda: with_pins(tls_spki=(_OTHER32,))
+    ),
+    _case(
+        "pin.reference_current",
+        "expired",
+        "",
+        None,
+        policy=lambda: attrs.evolve(policy_of(), valid_until=date(2026, 6, 14)),
+    ),
+    _case("channel.tls_spki", "other_key", "channel.peer_fingerprint", _OTHER32),
+    _case("channel.tls_spki", "not_bound", "binding.tls_fingerprint", None, status="unevaluated"),
+    _case("policy.pinned", "role_not_pinned", "", None, policy=_no_pins),
+    _case("policy.pinned", "incomplete_pins", "", None, policy=lambda: with_pins(compose=None)),
+    _case("policy.pinned", "incomplete_pins", "", None, policy=lambda: with_pins(base_images=None)),
+    _case("policy.pinned", "waived_pin", "", None, policy=_waived_pin),
+    _case("policy.pinned", "unenforced_pin", "dstack", None),
+    _case("policy.pinned", "unenforced_pin", "", None, policy=lambda: with_pins(pcrs=({"pcr0": _OTHER48},))),
+    _case(
+        "policy.pinned",
+        "unenforced_pin",
+        "binding.tls_fingerprint",
+        None,
+        policy=lambda: with_pins(tls_spki=(_OTHER32,)),
+    ),
+    _case("saved.recorded_at", "before_signed_time", "recorded_at", NOW - 2 * _DAY),
+    _case("saved.recorded_at", "after_signed_end", "tdx.collateral", _tcb_info(next_update=NOW - _DAY)),
+    _case("saved.recorded_at", "in_future", "wall_clock", NOW - _DAY),
+    _case("saved.recorded_at", "no_signed_time", "tdx", _nothing_dated, status="unevaluated", role="compose_manager"),
+)
