@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from .digests import keccak256
 
-__all__ = ["ethereum_address", "verify_ed25519"]
+__all__ = ["ethereum_address", "recover_personal_signer", "verify_ed25519"]
+
+_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+"""Order of secp256k1 (SEC 2, section 2.4.1)."""
 
 
 def verify_ed25519(public_key: bytes, signature: bytes, message: bytes) -> bool:
@@ -28,3 +33,27 @@ def ethereum_address(public_key: bytes) -> bytes | None:
     except ValueError:
         return None
     return keccak256(public_key)[12:]
+
+
+def recover_personal_signer(message: bytes, signature: bytes) -> bytes | None:
+    """Address (20 bytes) that signed ``message`` by personal_sign (EIP-191, version 0x45); None where none did.
+
+    ``signature`` is r, s (32 bytes each, big-endian) and v (27 or 28; 0 and 1 are accepted). The second of the two
+    signatures that ECDSA allows for one key and message (high s) is refused, so that a signature has one form.
+    """
+    if len(signature) != 65:
+        return None
+    r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
+    v = signature[64] - 27 if signature[64] >= 27 else signature[64]
+    if v not in (0, 1) or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
+        return None
+    from eth_keys.datatypes import Signature
+    from eth_keys.exceptions import BadSignature
+    from eth_utils.exceptions import ValidationError
+
+    digest = keccak256(b"\x19Ethereum Signed Message:\n" + str(len(message)).encode("ascii") + message)
+    try:
+        public = Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest)
+    except (BadSignature, ValidationError, ValueError):
+        return None
+    return bytes(public.to_canonical_address())
