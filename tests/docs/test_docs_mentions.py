@@ -127,9 +127,7 @@ def test_every_page_is_linked_from_the_index() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_no_place_of_a_developer_machine(name: str) -> None:
     text = text_of(name)
-    found = re.search(
-        r"(?<![\w.])/(home|Users|tmp)/|C:\\\\|127\.0\.0\.1|localhost", text
-    )
+    found = re.search(r"(?<![\w.])/(home|Users|tmp)/|C:\\\\|127\.0\.0\.1|localhost", text)
     assert found is None, found
 
 
