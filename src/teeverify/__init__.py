@@ -13,8 +13,8 @@ Names are loaded on first use (PEP 562): importing the package loads none of the
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False  # type checkers read it as True; importing typing would cost more than all the rest
 if TYPE_CHECKING:
     from .errors import (
         ConfigurationError,

@@ -7,13 +7,12 @@ import importlib
 import json
 import re
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from teeverify.errors import ConfigurationError
-from teeverify.policy import Policy
-from teeverify.policy_diff import diff
-from teeverify.policy_document import document_of
-from teeverify.policy_lint import lint
-from teeverify.policy_toml import to_toml
+
+if TYPE_CHECKING:
+    from teeverify.policy import Policy
 
 __all__ = ["add_parsers", "read_policy_argument"]
 
@@ -61,13 +60,18 @@ def read_policy_argument(argument: str) -> Policy:
     Raises:
         PolicyError: there is none, or it is not a policy.
     """
+    from teeverify.policy import Policy
+
     if argument.startswith(_BUILTIN):
         return Policy.builtin(argument.removeprefix(_BUILTIN))
     return Policy.load(argument)
 
 
 def _show(args: argparse.Namespace) -> int:
-    policy = Policy.builtin(args.builtin) if args.builtin is not None else read_policy_argument(args.policy)
+    from teeverify.policy_document import document_of
+    from teeverify.policy_toml import to_toml
+
+    policy = read_policy_argument(args.policy if args.builtin is None else f"{_BUILTIN}{args.builtin}")
     if args.json:
         print(json.dumps({"digest": policy.digest, "policy": document_of(policy)}, indent=2))
     else:
@@ -76,6 +80,8 @@ def _show(args: argparse.Namespace) -> int:
 
 
 def _diff(args: argparse.Namespace) -> int:
+    from teeverify.policy_diff import diff
+
     before, after = read_policy_argument(args.before), read_policy_argument(args.after)
     changes = diff(before, after)
     if not changes:
@@ -88,6 +94,8 @@ def _diff(args: argparse.Namespace) -> int:
 
 
 def _lint(args: argparse.Namespace) -> int:
+    from teeverify.policy_lint import lint
+
     policy = read_policy_argument(args.policy)
     at = datetime.now(timezone.utc) if args.at is None else _time(args.at)
     advice = lint(policy, at)
