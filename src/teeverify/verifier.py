@@ -218,7 +218,9 @@ def _ends(subjects: Sequence[Subject], policy: Policy) -> list[datetime]:
         if tdx is not None and not isinstance(tdx.dcap, Problem):
             ends.append(tdx.dcap.earliest_expiry)
             if tdx.dcap.status not in policy.tcb.accept and not isinstance(tdx.collateral, Problem):
-                ends.append(grace_end(tdx.collateral, policy))
+                grace = grace_end(tdx.collateral, policy)
+                if grace >= subject.evaluated_at:  # else tcb.status is waived, and no grace was used
+                    ends.append(grace)
         if tdx is not None and not isinstance(tdx.pck, Problem):
             ends.append(tdx.pck.not_after)
         if gpu is not None:

@@ -12,8 +12,11 @@ from attrs import evolve
 
 from teeverify.cli import main
 from teeverify.errors import ConfigurationError
+from teeverify.policy import Policy, Waiver
+from teeverify.providers.near import NearVerifier
 from teeverify.saved import SavedReport
 from teeverify.testing import near_policy, trust_roots, write_roots
+from teeverify.testing.defects import DEFECTS
 from teeverify.testing.recording import find_exchange
 from teeverify.verdict import Outcome
 
@@ -217,3 +220,16 @@ def test_two_different_reports_to_one_request_are_ambiguous() -> None:
         doubled = {**document, "exchanges": list(document["exchanges"])}
         doubled["exchanges"].insert(place, other)
         assert judge(made, doubled).outcome is REJECTED
+
+
+def test_a_waived_tcb_status_does_not_date_the_verdict_back() -> None:
+    defect = DEFECTS["tcb-out-of-date"]
+    document = json.dumps(defect.document()).encode()
+    policy = Policy.from_toml(defect.policy_text())
+    waivers = tuple(Waiver(check=check, reason="a test") for check in ("tcb.status", "tcb.advisories"))
+    verdict = NearVerifier(evolve(policy, waivers=waivers), roots=trust_roots()).verify_saved(
+        SavedReport.from_bytes(document)
+    )
+    assert verdict.outcome is VERIFIED
+    assert verdict.expires_at is not None
+    assert verdict.expires_at > verdict.evaluated_at
