@@ -45,12 +45,14 @@ def appraise(subject: Subject, policy: Policy, applicable: Mapping[str, Collecti
 def fold(results: Iterable[CheckResult]) -> Outcome:
     """The outcome that check results come to: rejected, else inconclusive, else verified.
 
-    No result at all is inconclusive: nothing was proven.
+    Without a single enforced pass (no result at all, or nothing that applies) it is inconclusive: nothing was proven.
     """
-    decided = [result.decides for result in results]
+    found = tuple(results)
+    decided = {result.decides for result in found}
     if Outcome.REJECTED in decided:
         return Outcome.REJECTED
-    return Outcome.INCONCLUSIVE if not decided or Outcome.INCONCLUSIVE in decided else Outcome.VERIFIED
+    proven = any(result.enforced and result.status is Status.PASS for result in found)
+    return Outcome.VERIFIED if proven and Outcome.INCONCLUSIVE not in decided else Outcome.INCONCLUSIVE
 
 
 def root_causes(deciding: Sequence[tuple[str, CheckResult]]) -> Sequence[tuple[str, CheckResult]]:

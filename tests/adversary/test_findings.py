@@ -18,7 +18,7 @@ from teeverify.saved import SavedReport
 from teeverify.testing import near_policy, trust_roots, write_roots
 from teeverify.testing.defects import DEFECTS
 from teeverify.testing.recording import find_exchange
-from teeverify.verdict import Outcome
+from teeverify.verdict import Outcome, Status
 
 from .world import deciding, judge, session, verifier, with_report
 
@@ -233,3 +233,15 @@ def test_a_waived_tcb_status_does_not_date_the_verdict_back() -> None:
     assert verdict.outcome is VERIFIED
     assert verdict.expires_at is not None
     assert verdict.expires_at > verdict.evaluated_at
+
+
+def test_a_subject_of_a_role_that_nothing_judges_is_not_verified() -> None:
+    made = session()
+    report = SavedReport.from_bytes(json.dumps(made.saved()).encode())
+    at = report.recorded_at
+    own = verifier(made)
+    subjects = own.subjects_of_saved(report, roots=trust_roots(), at=at, wall_clock=at)
+    foreign = (evolve(subjects[0], role="instance"), *subjects[1:])
+    verdict = own.conclude(foreign, model=report.model, nonce=report.nonce, at=at)
+    assert verdict.outcome is INCONCLUSIVE
+    assert {check.status for check in verdict.subjects[0].checks} == {Status.NOT_APPLICABLE}

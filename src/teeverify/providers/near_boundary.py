@@ -20,7 +20,7 @@ def boundary_in_words(judged: Sequence[SubjectVerdict]) -> str:
     clauses = [_software(verdict) for verdict in judged]
     front = next((verdict for verdict in judged if verdict.role == "gateway"), judged[0])
     if _holds(front, "channel.tls_spki"):
-        clauses.append(f"the connection ends inside {_NAMES[front.role]}")
+        clauses.append(f"the connection ends inside {_named(front)}")
     else:
         clauses.append("nothing shows where the connection ends, so anybody in between can read and answer")
     clauses += [_gpus(verdict) for verdict in judged if verdict.role == "model"]
@@ -31,7 +31,7 @@ def boundary_in_words(judged: Sequence[SubjectVerdict]) -> str:
 
 
 def _software(verdict: SubjectVerdict) -> str:
-    name = _NAMES[verdict.role]
+    name = _named(verdict)
     if _holds(verdict, *_SOFTWARE):
         return f"{name} (Intel TDX) runs the pinned guest image and compose document"
     return f"what software {name} runs is not enforced"
@@ -48,3 +48,7 @@ def _gpus(verdict: SubjectVerdict) -> str:
 def _holds(verdict: SubjectVerdict, *check_ids: str) -> bool:
     passed = {check.id for check in verdict.checks if check.enforced and check.status is Status.PASS}
     return passed.issuperset(check_ids)
+
+
+def _named(verdict: SubjectVerdict) -> str:
+    return _NAMES.get(verdict.role, f"role {verdict.role}")
