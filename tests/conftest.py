@@ -9,6 +9,7 @@ import socket
 from typing import Any, NoReturn
 
 import pytest
+import urllib3.util.connection  # binds a socket when it is imported, to see whether the machine speaks IPv6
 
 _CONNECTING = ("connect", "connect_ex", "bind")
 _RESOLVING = ("getaddrinfo", "gethostbyname", "gethostbyaddr")
@@ -16,6 +17,9 @@ _RESOLVING = ("getaddrinfo", "gethostbyname", "gethostbyaddr")
 
 class NetworkUsedError(BaseException):
     """A test tried to use the network. Not an Exception, so that no error handling of the code under test hides it."""
+
+
+assert urllib3.util.connection.HAS_IPV6 in (True, False)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -1,10 +1,10 @@
 """Judge attestation evidence of confidential-inference providers, in your own process.
 
 ```python
-from teeverify import NearVerifier, Policy, SavedReport
+from teeverify import NearVerifier, Policy
 
-verifier = NearVerifier(Policy.load("near.toml"))
-verdict = verifier.verify_saved(SavedReport.load("saved.json")).require()
+verifier = NearVerifier(Policy.load("near.toml"), api_key=key)
+verdict = verifier.verify_attestation("Qwen/Qwen3.5-122B-A10B").require()
 ```
 
 Names are loaded on first use (PEP 562): importing the package loads none of the third-party libraries.
@@ -16,11 +16,16 @@ import importlib
 
 TYPE_CHECKING = False  # type checkers read it as True; importing typing would cost more than all the rest
 if TYPE_CHECKING:
+    from .aio import AsyncVerifier
+    from .cache import VerdictCache
+    from .endorsement_cache import EndorsementCache
     from .errors import (
+        AnswerTooLongError,
         ConfigurationError,
         FormatError,
         InconclusiveError,
         InputError,
+        KeyMismatchError,
         NotRecordedError,
         PolicyError,
         RejectedError,
@@ -31,69 +36,99 @@ if TYPE_CHECKING:
         UnknownProviderError,
         VerificationError,
     )
-    from .policy import BaseImage, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+    from .exchange import Exchange
+    from .flow import Request, Response, Transport
+    from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+    from .protocol import ConfidentialVerifier
     from .providers.near import NearVerifier
+    from .registry import VerifierRegistry, register_verifier, verifier_for
+    from .requests_transport import RequestsTransport
     from .roots import TrustRoots
     from .saved import SavedReport
-    from .transport import ReplayTransport
-    from .verdict import AttestationVerdict, AttestedKey, CheckResult, Outcome, Status, SubjectVerdict
-    from .verifier import ConfidentialVerifier, Verifier, VerifierRegistry, verifier_for
+    from .tls import pinned_context
+    from .transport import MockTransport, RecordingTransport, ReplayTransport
+    from .verdict import AttestationVerdict, AttestedKey, CheckResult, Outcome, Status, SubjectVerdict, VerifiedExchange
+    from .verifier import Verifier
 
     __version__: str
 
 __all__ = [
+    "AnswerTooLongError",
+    "AsyncVerifier",
     "AttestationVerdict",
     "AttestedKey",
     "BaseImage",
     "CheckResult",
     "ConfidentialVerifier",
     "ConfigurationError",
+    "EndorsementCache",
+    "Exchange",
+    "ExchangePolicy",
     "FormatError",
     "GpuPolicy",
     "InconclusiveError",
     "InputError",
+    "KeyMismatchError",
+    "MockTransport",
     "NearVerifier",
     "NotRecordedError",
     "Outcome",
     "Policy",
     "PolicyError",
+    "RecordingTransport",
     "ReferenceValues",
     "RejectedError",
     "ReplayTransport",
+    "Request",
+    "RequestsTransport",
+    "Response",
     "SavedReport",
     "SavedReportError",
     "Status",
     "SubjectVerdict",
     "TcbPolicy",
     "TeeverifyError",
+    "Transport",
     "TransportError",
     "TrustRoots",
     "UnknownCheckError",
     "UnknownProviderError",
+    "VerdictCache",
     "VerificationError",
+    "VerifiedExchange",
     "Verifier",
     "VerifierRegistry",
     "Waiver",
     "__version__",
+    "pinned_context",
+    "register_verifier",
     "verifier_for",
 ]
 
-_ERRORS = (
-    "ConfigurationError FormatError InconclusiveError InputError NotRecordedError PolicyError RejectedError "
-    "SavedReportError TeeverifyError TransportError UnknownCheckError UnknownProviderError VerificationError"
-)
-_HOMES = {
-    **dict.fromkeys(_ERRORS.split(), "errors"),
-    **dict.fromkeys(["BaseImage", "GpuPolicy", "Policy", "ReferenceValues", "TcbPolicy", "Waiver"], "policy"),
-    **dict.fromkeys(
-        ["AttestationVerdict", "AttestedKey", "CheckResult", "Outcome", "Status", "SubjectVerdict"], "verdict"
+_BY_HOME = {
+    "errors": (
+        "AnswerTooLongError ConfigurationError FormatError InconclusiveError InputError KeyMismatchError "
+        "NotRecordedError PolicyError RejectedError SavedReportError TeeverifyError TransportError UnknownCheckError "
+        "UnknownProviderError VerificationError"
     ),
-    **dict.fromkeys(["ConfidentialVerifier", "Verifier", "VerifierRegistry", "verifier_for"], "verifier"),
-    "NearVerifier": "providers.near",
-    "ReplayTransport": "transport",
-    "SavedReport": "saved",
-    "TrustRoots": "roots",
+    "policy": "BaseImage ExchangePolicy GpuPolicy Policy ReferenceValues TcbPolicy Waiver",
+    "verdict": "AttestationVerdict AttestedKey CheckResult Outcome Status SubjectVerdict VerifiedExchange",
+    "registry": "VerifierRegistry register_verifier verifier_for",
+    "transport": "MockTransport RecordingTransport ReplayTransport",
+    "flow": "Request Response Transport",
+    "aio": "AsyncVerifier",
+    "cache": "VerdictCache",
+    "endorsement_cache": "EndorsementCache",
+    "exchange": "Exchange",
+    "protocol": "ConfidentialVerifier",
+    "providers.near": "NearVerifier",
+    "requests_transport": "RequestsTransport",
+    "roots": "TrustRoots",
+    "saved": "SavedReport",
+    "tls": "pinned_context",
+    "verifier": "Verifier",
 }
+_HOMES = {name: home for home, names in _BY_HOME.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from .checks.catalogue import Check, Finding, all_checks, not_applicable, unevaluated
+from .claims.exchange import ExchangeSubject
 from .claims.problem import Problem, ProblemKind, UnjudgeableError
 from .claims.subject import Subject
 from .policy import Policy
@@ -27,7 +28,9 @@ def judge_subject(subject: Subject, policy: Policy, applicable: Mapping[str, Col
     return SubjectVerdict(id=subject.id, role=subject.role, outcome=fold(results), checks=results)
 
 
-def appraise(subject: Subject, policy: Policy, applicable: Mapping[str, Collection[str]]) -> tuple[CheckResult, ...]:
+def appraise(
+    subject: Subject | ExchangeSubject, policy: Policy, applicable: Mapping[str, Collection[str]]
+) -> tuple[CheckResult, ...]:
     """Run every applicable check of the provider on one subject, in catalogue order."""
     outage = next((problem for problem in subject.record if problem.kind is ProblemKind.UNAVAILABLE), None)
     checks = [check for check in all_checks() if check.id in applicable]
@@ -60,7 +63,7 @@ def root_causes(deciding: Sequence[tuple[str, CheckResult]]) -> Sequence[tuple[s
     return [pair for pair in deciding if not pair[1].reason.startswith("prerequisite_")] or deciding
 
 
-def _find(check: Check, subject: Subject, policy: Policy, findings: Mapping[str, Finding]) -> Finding:
+def _find(check: Check, subject: Subject | ExchangeSubject, policy: Policy, findings: Mapping[str, Finding]) -> Finding:
     before = {check_id: findings[check_id].status for check_id in check.requires if check_id in findings}
     broken = [check_id for check_id, status in before.items() if status is Status.FAIL]
     if broken:
@@ -84,7 +87,7 @@ def _unjudgeable(problem: Problem) -> Finding:
     return unevaluated(problem.code, problem.detail)
 
 
-def _result(check: Check, finding: Finding, subject: Subject, policy: Policy) -> CheckResult:
+def _result(check: Check, finding: Finding, subject: Subject | ExchangeSubject, policy: Policy) -> CheckResult:
     waiver = policy.waiver_for(check.id, subject.role, subject.evaluated_at)
     summary = finding.summary
     if waiver is not None and finding.status in (Status.FAIL, Status.UNEVALUATED):

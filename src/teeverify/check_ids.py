@@ -65,6 +65,8 @@ KNOWN: Final[tuple[str, ...]] = (
     "exchange.signature",
     "exchange.signer_attested",
     "exchange.model",
+    "exchange.first_seen",
+    "exchange.channel",
     "exchange.window",
     "policy.pinned",
     "saved.recorded_at",
@@ -91,6 +93,8 @@ MANDATORY: Final[frozenset[str]] = frozenset(
         "exchange.response_digest",
         "exchange.signature",
         "exchange.signer_attested",
+        "exchange.first_seen",
+        "exchange.channel",
     }
 )
 """Checks that no policy may waive: without them a verdict would say nothing."""

@@ -11,7 +11,8 @@ TeeverifyError
  │    └── SavedReportError         a saved report that cannot be read
  ├── TransportError            the answer could not be had (never evidence of anything)
  │    ├── NotRecordedError         a replayed report holds no answer to the request
- │    └── AnswerTooLongError       an answer is longer than what is accepted
+ │    ├── AnswerTooLongError       an answer is longer than what is accepted
+ │    └── KeyMismatchError         a pinned server showed another TLS key; nothing was sent to it
  └── VerificationError         raised by ``verdict.require()``; carries the verdict
       ├── RejectedError            the evidence is bad, or not what the policy pins
       └── InconclusiveError        an enforced check could not be evaluated
@@ -26,7 +27,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .verdict import AttestationVerdict
+    from .verdict import AttestationVerdict, VerifiedExchange
 
 __all__ = [
     "AnswerTooLongError",
@@ -34,6 +35,7 @@ __all__ = [
     "FormatError",
     "InconclusiveError",
     "InputError",
+    "KeyMismatchError",
     "NotRecordedError",
     "PolicyError",
     "RejectedError",
@@ -97,10 +99,14 @@ class AnswerTooLongError(TransportError):
     """An answer is longer than the request allows."""
 
 
+class KeyMismatchError(TransportError):
+    """A server showed another TLS key than the attested one; no byte of a request was sent to it."""
+
+
 class VerificationError(TeeverifyError):
     """The verdict is not VERIFIED; ``verdict`` says why."""
 
-    def __init__(self, verdict: AttestationVerdict) -> None:
+    def __init__(self, verdict: AttestationVerdict | VerifiedExchange) -> None:
         super().__init__(verdict.conclusion)
         self.verdict = verdict
 

@@ -7,27 +7,34 @@ generator is driven live, asynchronously, by a caller with his own I/O, or from 
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+import time
+from collections.abc import Callable, Generator, Mapping
 from typing import Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 
 from .errors import AnswerTooLongError, TransportError
+from .limits import MAX_CONCURRENT_REQUESTS
 
-__all__ = ["Answer", "Flow", "Request", "Response", "Transport", "run"]
+__all__ = ["Answer", "Flow", "Request", "Response", "Transport", "capped", "run"]
 
 T = TypeVar("T")
 
 
 @frozen(kw_only=True)
 class Request:
-    """One HTTP request. ``limit`` is the most bytes of body that the answer may have."""
+    """One HTTP request.
+
+    ``limit`` is the most bytes of body that the answer may have. ``delay`` is how many seconds the driver waits before
+    it makes the request, for an answer that may not be there yet; a replay does not wait.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes | None = field(default=None, repr=False)
     limit: int
+    delay: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -52,7 +59,11 @@ Flow: TypeAlias = Generator[tuple[Request, ...], tuple[Answer, ...], T]
 
 
 class Transport(Protocol):
-    """Anything that can answer requests."""
+    """Anything that can answer requests.
+
+    A transport that may be used from several threads at once has an attribute ``concurrent`` that is True; the requests
+    of one batch are then made side by side.
+    """
 
     def send(self, request: Request) -> Response:
         """Answer one request.
@@ -63,24 +74,37 @@ class Transport(Protocol):
         ...
 
 
-def run(flow: Flow[T], transport: Transport) -> T:
+def run(flow: Flow[T], transport: Transport, *, sleep: Callable[[float], None] = time.sleep) -> T:
     """Drive a flow to its end over a transport and return what the flow returns."""
+
+    def ask(request: Request) -> Answer:
+        if request.delay:
+            sleep(request.delay)
+        try:
+            return capped(transport.send(request), request)
+        except TransportError as error:
+            return error
+
     try:
         batch = next(flow)
         while True:
-            batch = flow.send(tuple(_ask(transport, request) for request in batch))
+            batch = flow.send(_ask_all(ask, batch, side_by_side=getattr(transport, "concurrent", False) is True))
     except StopIteration as done:
         result: T = done.value
         return result
 
 
-def _ask(transport: Transport, request: Request) -> Answer:
-    try:
-        response = transport.send(request)
-    except TransportError as error:
-        return error
-    if len(response.body) > request.limit:
-        return AnswerTooLongError(
-            f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted"
-        )
-    return response
+def capped(response: Response, request: Request) -> Answer:
+    """The response, or an error in its place when its body is longer than the request allows."""
+    if len(response.body) <= request.limit:
+        return response
+    return AnswerTooLongError(f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted")
+
+
+def _ask_all(ask: Callable[[Request], Answer], batch: tuple[Request, ...], *, side_by_side: bool) -> tuple[Answer, ...]:
+    if len(batch) < 2 or not side_by_side:
+        return tuple(ask(request) for request in batch)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(min(len(batch), MAX_CONCURRENT_REQUESTS), thread_name_prefix="teeverify") as pool:
+        return tuple(pool.map(ask, batch))

@@ -21,6 +21,18 @@ MAX_REPORT_BODY: Final = 8 << 20
 """An attestation report as a provider sends it; captured ones are 0.2 to 2 MiB."""
 MAX_ENDORSEMENT_BODY: Final = 1 << 20
 """One answer of Intel or NVIDIA; the largest captured one (NVIDIA's key set) is 91 KiB."""
+MAX_CHAT_BODY: Final = 64 << 20
+"""A chat request or response; images inside a request make them large."""
+MAX_CHAT_ID: Final = 256
+"""Characters of a completion's id; ``chatcmpl-`` and 32 digits are usual."""
+MAX_ACCEPTED_CHATS: Final = 100_000
+"""Chat ids that a verifier remembers; providers keep signatures for 20 minutes."""
+MAX_DIRECTORY: Final = 1000
+"""Entries of a provider's directory of models; a few dozen are usual."""
+MAX_BACKENDS: Final = 64
+"""Machines behind one model's host."""
+MAX_CONCURRENT_REQUESTS: Final = 16
+"""Requests of one batch that are made side by side; a NEAR session through the gateway has nine."""
 MAX_JSON_DEPTH: Final = 32
 """Nesting of a JSON document; captured ones reach 8."""
 MAX_JSON_INT_DIGITS: Final = 40

@@ -19,7 +19,7 @@ from .limits import MAX_GPUS
 from .policy_document import digest_of
 from .policy_pins import BaseImage, ReferenceValues
 
-__all__ = ["BaseImage", "GpuPolicy", "Policy", "ReferenceValues", "TcbPolicy", "Waiver"]
+__all__ = ["BaseImage", "ExchangePolicy", "GpuPolicy", "Policy", "ReferenceValues", "TcbPolicy", "Waiver"]
 
 _MAX_EVAL_NUMBER = 1_000_000
 _MAX_GRACE_DAYS = 365
@@ -68,6 +68,20 @@ class GpuPolicy:
 
 
 @frozen(kw_only=True)
+class ExchangePolicy:
+    """What is demanded of the signature over one request and response.
+
+    ``signed_by`` is ``model`` (only the model's own key counts) or ``gateway`` (the gateway's key will do as well,
+    which proves what the gateway sent and nothing about where it came from).
+    """
+
+    signed_by: str = "model"
+
+    def __attrs_post_init__(self) -> None:
+        rules.one_of("signed_by", self.signed_by, rules.SIGNED_BY)
+
+
+@frozen(kw_only=True)
 class Waiver:
     """One check that the policy does not enforce, and why.
 
@@ -106,6 +120,7 @@ class Policy:
     tcb: TcbPolicy = Factory(TcbPolicy)
     gpu: GpuPolicy = Factory(GpuPolicy)
     instances: str = "all"
+    exchange: ExchangePolicy = Factory(ExchangePolicy)
     pins: Mapping[str, ReferenceValues]
     waivers: tuple[Waiver, ...] = ()
     digest: str = field(init=False, eq=False)
@@ -117,6 +132,7 @@ class Policy:
         rules.day("valid_until", self.valid_until)
         _instance("tcb", self.tcb, TcbPolicy)
         _instance("gpu", self.gpu, GpuPolicy)
+        _instance("exchange", self.exchange, ExchangePolicy)
         rules.one_of("instances.mode", self.instances, rules.INSTANCE_MODES)
         _check_pins(self.pins)
         rules.entries("waive", self.waivers, _waiver, identity=_waived, may_be_empty=True)

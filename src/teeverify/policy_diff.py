@@ -9,7 +9,7 @@ from typing import Final, Literal, TypeAlias
 from attrs import frozen
 
 from .policy import BaseImage, Policy, Waiver
-from .policy_fields import ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES
+from .policy_fields import ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES, SIGNED_BY
 
 __all__ = ["Direction", "PolicyChange", "diff"]
 
@@ -57,6 +57,9 @@ def _changes(before: Policy, after: Policy) -> _Changes:
     yield from _gpu(before, after)
     loose = INSTANCE_MODES.index(after.instances) > INSTANCE_MODES.index(before.instances)
     yield from _ordered("instances.mode", before.instances, after.instances, loose, "demands, of all instances,")
+    old_signer, new_signer = before.exchange.signed_by, after.exchange.signed_by
+    loose = SIGNED_BY.index(new_signer) > SIGNED_BY.index(old_signer)
+    yield from _ordered("exchange.signed_by", old_signer, new_signer, loose, "accepts signatures over exchanges of the")
     for role in ROLES:
         yield from _role(role, before, after)
     yield from _waivers(before.waivers, after.waivers)

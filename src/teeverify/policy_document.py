@@ -27,7 +27,7 @@ def document_of(policy: Policy) -> dict[str, Any]:
 
     What the policy does not pin is absent; what it leaves at its default is there.
     """
-    return {
+    document = {
         "schema": _SCHEMA,
         "name": policy.name,
         "provider": policy.provider,
@@ -38,6 +38,9 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "pins": _plain(policy.pins),
         "waive": _plain(policy.waivers),
     }
+    # Added after the first release: left out where it is strict, so that older digests stay as they are.
+    loosened = policy.exchange.signed_by != "model"
+    return {**document, "exchange": _plain(policy.exchange)} if loosened else document
 
 
 def digest_of(policy: Policy) -> str:

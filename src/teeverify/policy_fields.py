@@ -23,6 +23,7 @@ __all__ = [
     "INSTANCE_MODES",
     "NRAS_MODES",
     "ROLES",
+    "SIGNED_BY",
     "TCB_STATUSES",
     "FrozenTable",
     "PolicyFieldError",
@@ -55,6 +56,8 @@ GPU_ARCHITECTURES: Final = ("HOPPER", "BLACKWELL")
 NRAS_MODES: Final = ("required", "when_present", "ignore")
 """From strict to loose."""
 INSTANCE_MODES: Final = ("all", "any")
+"""From strict to loose."""
+SIGNED_BY: Final = ("model", "gateway")
 """From strict to loose."""
 ADVISORY: Final = re.compile(r"INTEL-SA-[0-9]{5}")
 """An Intel security advisory."""

@@ -44,6 +44,11 @@ def _advice(policy: Policy, at: datetime) -> Iterator[str]:
     yield from _validity(policy, at)
     yield from _tcb(policy)
     yield from _gpu(policy)
+    if policy.exchange.signed_by == "gateway":
+        yield (
+            'exchange.signed_by is "gateway", so a response that no model machine signed is accepted: use "model" '
+            "where the provider lets the model's signature through"
+        )
     for role, values in policy.pins.items():
         yield from _pins(role, values)
     expired = policy.expired_waivers(at)

@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from .policy import BaseImage, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
 
 __all__ = ["to_toml"]
 
@@ -46,13 +46,15 @@ def _body(policy: Policy) -> Iterator[_Line]:
     yield "", ""
     yield "instances", "[instances]"
     yield "instances.mode", f"mode = {_value(policy.instances)}"
+    if policy.exchange != ExchangePolicy():
+        yield from _section("exchange", policy.exchange)
     for role, values in policy.pins.items():
         yield from _role(f"pins.{role}", values)
     for index, waiver in enumerate(policy.waivers):
         yield from _waiver(f"waive[{index}]", waiver)
 
 
-def _section(key: str, section: TcbPolicy | GpuPolicy) -> Iterator[_Line]:
+def _section(key: str, section: TcbPolicy | GpuPolicy | ExchangePolicy) -> Iterator[_Line]:
     yield "", ""
     yield key, f"[{key}]"
     for field in attrs.fields(type(section)):

@@ -20,7 +20,7 @@ from . import policy_fields as rules
 from .errors import FormatError, PolicyError
 from .formats.encodings import decode_hex
 from .limits import MAX_POLICY
-from .policy import BaseImage, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
 from .policy_fields import PolicyFieldError, kind, refuse, spell
 from .policy_text import to_toml
 
@@ -29,7 +29,7 @@ __all__ = ["builtin_names", "load_builtin", "load_policy", "read_policy", "to_to
 T = TypeVar("T")
 
 _REQUIRED: Final = ("name", "provider", "valid_until", "pins")
-_OPTIONAL: Final = ("tcb", "gpu", "instances", "waive")
+_OPTIONAL: Final = ("tcb", "gpu", "instances", "exchange", "waive")
 _MAX_DOTS: Final = 64
 """Dots on one line. TOML readers need cubic time for a dotted key; a policy's keys have three parts."""
 _MAX_HEX: Final = rules.SPKI_SIZES[1]
@@ -79,6 +79,7 @@ def read_policy(source: str | bytes) -> Policy:
         tcb=_section(table, "tcb", TcbPolicy),
         gpu=_section(table, "gpu", GpuPolicy),
         instances=_members(table.get("instances", {}), "instances", optional=("mode",)).get("mode", "all"),
+        exchange=_section(table, "exchange", ExchangePolicy),
         pins=_pins(table["pins"]),
         waivers=_listed(table.get("waive", []), "waive", _waiver),
     )

@@ -6,6 +6,7 @@ accepted only when the caller asks for them by name, and every verdict under the
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,6 +35,12 @@ class TrustRoots:
     nvidia_root_sha256: bytes
     nras_intermediates: tuple[bytes, ...]
     test: bool
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) over all anchors: equal for equal anchors."""
+        anchors = (self.intel_root_sha256, self.nvidia_root_sha256, *sorted(self.nras_intermediates))
+        return hashlib.sha256(b"".join(anchors) + bytes([self.test])).hexdigest()
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> TrustRoots:

@@ -16,11 +16,12 @@ from typing import Final
 
 from attrs import field, frozen
 
-from .errors import FormatError, SavedReportError
+from .errors import ConfigurationError, FormatError, SavedReportError
+from .exchange import Exchange
 from .flow import Request, Response
 from .formats.encodings import decode_base64, decode_hex
 from .formats.strict_json import JsonValue, loads
-from .limits import MAX_EXCHANGES, MAX_HEADER, MAX_REPORT_BODY, MAX_SAVED_REPORT
+from .limits import MAX_CHAT_BODY, MAX_CHAT_ID, MAX_EXCHANGES, MAX_HEADER, MAX_REPORT_BODY, MAX_SAVED_REPORT
 
 __all__ = ["MEDIA_TYPE", "RecordedExchange", "SavedReport", "format_time", "parse_time"]
 
@@ -41,7 +42,8 @@ class RecordedExchange:
 class SavedReport:
     """A saved report. ``nonce`` is 32 bytes, ``recorded_at`` an aware UTC time that the file merely claims.
 
-    ``digest`` is the SHA-256 (hex) of the file's bytes.
+    ``exchange`` is a chat that the report also holds, with its signature among the recorded exchanges. ``digest`` is
+    the SHA-256 (hex) of the file's bytes, empty for a report that was not read from bytes.
     """
 
     provider: str
@@ -49,6 +51,7 @@ class SavedReport:
     nonce: bytes
     recorded_at: datetime
     exchanges: tuple[RecordedExchange, ...] = field(repr=False)
+    exchange: Exchange | None = field(default=None, repr=False)
     digest: str = ""
 
     @classmethod
@@ -80,7 +83,7 @@ class SavedReport:
 
     def to_bytes(self) -> bytes:
         """Write the report as UTF-8 JSON; reading it back gives an equal report."""
-        document = {
+        document: dict[str, JsonValue] = {
             "media_type": MEDIA_TYPE,
             "provider": self.provider,
             "model": self.model,
@@ -88,7 +91,21 @@ class SavedReport:
             "recorded_at": format_time(self.recorded_at),
             "exchanges": [_write_exchange(exchange) for exchange in self.exchanges],
         }
+        if self.exchange is not None:
+            document["exchange"] = _write_chat(self.exchange)
         return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+
+    def save(self, path: str | Path) -> None:
+        """Write the report to a file.
+
+        Raises:
+            SavedReportError: the file cannot be written.
+        """
+        try:
+            Path(path).write_bytes(self.to_bytes())
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise SavedReportError(f"the saved report {str(path)!r} cannot be written: {reason}") from None
 
 
 def parse_time(value: object, *, what: str) -> datetime:
@@ -120,14 +137,33 @@ def _read(document: JsonValue, data: bytes) -> SavedReport:
     exchanges = document.get("exchanges")
     if not isinstance(exchanges, list) or len(exchanges) > MAX_EXCHANGES:
         raise FormatError("saved_report_shape", f"exchanges is not a list of at most {MAX_EXCHANGES} exchanges")
+    model = _text(document, "model", 512)
     return SavedReport(
         provider=_text(document, "provider", 64),
-        model=_text(document, "model", 512),
+        model=model,
         nonce=decode_hex(document.get("nonce"), what="nonce of the saved report", size=32),
         recorded_at=parse_time(document.get("recorded_at"), what="recorded_at of the saved report"),
         exchanges=tuple(_read_exchange(entry, f"exchange {i}") for i, entry in enumerate(exchanges)),
+        exchange=_read_chat(document, model),
         digest=hashlib.sha256(data).hexdigest(),
     )
+
+
+def _read_chat(document: dict[str, JsonValue], model: str) -> Exchange | None:
+    if document.get("exchange") is None:
+        return None
+    chat, what = _object(document, "exchange", "the saved report"), "the saved exchange"
+    request, response = (chat.get(name) for name in ("request_body", "response_body"))
+    try:
+        return Exchange(
+            model=model,
+            chat_id=None if chat.get("chat_id") is None else _text(chat, "chat_id", MAX_CHAT_ID, what),
+            request_body=decode_base64(request, what=f"request_body of {what}", limit=MAX_CHAT_BODY),
+            response_body=decode_base64(response, what=f"response_body of {what}", limit=MAX_CHAT_BODY),
+            peer_spki=_base64(chat.get("peer_spki"), f"peer_spki of {what}"),
+        )
+    except ConfigurationError as error:
+        raise FormatError("saved_report_shape", str(error)) from None
 
 
 def _read_exchange(entry: JsonValue, what: str) -> RecordedExchange:
@@ -189,17 +225,27 @@ def _headers(value: JsonValue, what: str) -> Mapping[str, tuple[str, ...]]:
     return headers
 
 
-def _write_exchange(exchange: RecordedExchange) -> dict[str, JsonValue]:
-    def text(data: bytes | None) -> str | None:
-        return None if data is None else base64.b64encode(data).decode()
+def _encoded(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
 
+
+def _write_chat(exchange: Exchange) -> dict[str, JsonValue]:
+    return {
+        "chat_id": exchange.chat_id,
+        "request_body": _encoded(exchange.request_body),
+        "response_body": _encoded(exchange.response_body),
+        "peer_spki": _encoded(exchange.peer_spki),
+    }
+
+
+def _write_exchange(exchange: RecordedExchange) -> dict[str, JsonValue]:
     request, response = exchange.request, exchange.response
     return {
-        "request": {"method": request.method, "url": request.url, "body": text(request.body)},
+        "request": {"method": request.method, "url": request.url, "body": _encoded(request.body)},
         "response": {
             "status": response.status,
             "headers": {name: list(values) for name, values in response.headers.items()},
-            "body": text(response.body),
-            "peer_spki": text(response.peer_spki),
+            "body": _encoded(response.body),
+            "peer_spki": _encoded(response.peer_spki),
         },
     }

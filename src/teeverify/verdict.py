@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import enum
 from datetime import datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from attrs import field, frozen
 
 from .errors import InconclusiveError, RejectedError
 
-__all__ = ["AttestationVerdict", "AttestedKey", "CheckResult", "Outcome", "Status", "SubjectVerdict"]
+if TYPE_CHECKING:
+    from .saved import SavedReport
+
+__all__ = [
+    "AttestationVerdict",
+    "AttestedKey",
+    "CheckResult",
+    "Outcome",
+    "Status",
+    "SubjectVerdict",
+    "VerifiedExchange",
+]
 
 
 class Status(enum.Enum):
@@ -107,7 +118,7 @@ class AttestationVerdict:
 
     ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED
     and is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps``
-    what is not proven.
+    what is not proven. ``evidence`` is the session itself, for saving; judging it offline gives the same outcome.
     """
 
     provider: str
@@ -123,6 +134,7 @@ class AttestationVerdict:
     subjects: tuple[SubjectVerdict, ...]
     conclusion: str = field(repr=False)
     test_roots: bool = False
+    evidence: SavedReport | None = field(default=None, repr=False, eq=False)
 
     @property
     def verified(self) -> bool:
@@ -134,6 +146,18 @@ class AttestationVerdict:
         """All check results, subject by subject."""
         return tuple(check for subject in self.subjects for check in subject.checks)
 
+    @property
+    def attested_tls_spki(self) -> bytes | None:
+        """SHA-256 (32 bytes) of the SubjectPublicKeyInfo at which our connection ended, inside an attested machine.
+
+        None unless the verdict is VERIFIED and channel.tls_spki passed. Hold every later connection to it, before any
+        byte of a prompt is sent (`RequestsTransport.pin`, `pinned_context`).
+        """
+        keys = {
+            c.observed for c in self.checks if c.id == "channel.tls_spki" and c.status is Status.PASS and c.observed
+        }
+        return bytes.fromhex(keys.pop()) if self.verified and len(keys) == 1 else None
+
     def require(self) -> AttestationVerdict:
         """Return this verdict when it is VERIFIED.
 
@@ -141,20 +165,76 @@ class AttestationVerdict:
             RejectedError: an enforced check failed.
             InconclusiveError: an enforced check could not be evaluated.
         """
-        if self.outcome is Outcome.VERIFIED:
-            return self
-        if self.outcome is Outcome.REJECTED:
-            raise RejectedError(self)
-        raise InconclusiveError(self)
+        _require(self)
+        return self
 
     def __bool__(self) -> NoReturn:
-        raise TypeError(
-            "a verdict has no truth value, since INCONCLUSIVE is neither: call verdict.require(), "
-            "or compare verdict.outcome is Outcome.VERIFIED"
-        )
+        raise TypeError(_NO_TRUTH_VALUE)
 
     def __repr__(self) -> str:
         return (
             f"<AttestationVerdict {self.outcome.value} {self.provider} {self.model!r} "
             f"policy={self.policy_digest[:12]} at={self.evaluated_at:%Y-%m-%dT%H:%M:%SZ}>"
         )
+
+
+@frozen(kw_only=True)
+class VerifiedExchange:
+    """The judgement of one request and response; despite its name only ``outcome`` says whether it is VERIFIED.
+
+    ``attestation`` is the verdict whose keys were held against the signature. ``request_digest`` and
+    ``response_digest`` are the SHA-256 (hex) of the bytes that we sent and received. ``signed_by`` is the role whose
+    attested key signed (``model`` or ``gateway``) and ``signer`` its address (hex), both None unless VERIFIED.
+    ``evidence`` is the attested session with the signature, for saving.
+    """
+
+    attestation: AttestationVerdict
+    model: str
+    chat_id: str | None
+    outcome: Outcome
+    request_digest: str
+    response_digest: str
+    signed_by: str | None
+    signer: str | None
+    evaluated_at: datetime
+    trust_boundary: str
+    gaps: tuple[str, ...]
+    checks: tuple[CheckResult, ...]
+    conclusion: str = field(repr=False)
+    evidence: SavedReport | None = field(default=None, repr=False, eq=False)
+
+    @property
+    def verified(self) -> bool:
+        """True when the outcome is VERIFIED."""
+        return self.outcome is Outcome.VERIFIED
+
+    def require(self) -> VerifiedExchange:
+        """Return this judgement when it is VERIFIED.
+
+        Raises:
+            RejectedError: an enforced check failed.
+            InconclusiveError: an enforced check could not be evaluated.
+        """
+        _require(self)
+        return self
+
+    def __bool__(self) -> NoReturn:
+        raise TypeError(_NO_TRUTH_VALUE)
+
+    def __repr__(self) -> str:
+        return (
+            f"<VerifiedExchange {self.outcome.value} {self.attestation.provider} {self.model!r} "
+            f"signed_by={self.signed_by} at={self.evaluated_at:%Y-%m-%dT%H:%M:%SZ}>"
+        )
+
+
+_NO_TRUTH_VALUE = (
+    "a verdict has no truth value, since INCONCLUSIVE is neither: call verdict.require(), "
+    "or compare verdict.outcome is Outcome.VERIFIED"
+)
+
+
+def _require(verdict: AttestationVerdict | VerifiedExchange) -> None:
+    if verdict.outcome is Outcome.VERIFIED:
+        return
+    raise RejectedError(verdict) if verdict.outcome is Outcome.REJECTED else InconclusiveError(verdict)

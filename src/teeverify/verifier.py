@@ -1,66 +1,264 @@
-"""Verifiers: one session in, one verdict out.
+"""Verifiers: one session in, one verdict out, live or from a saved report.
 
-`ConfidentialVerifier` is what callers rely on; `Verifier` is the shared body that the provider classes fill in.
+`Verifier` is the shared body that the provider classes fill in. All I/O happens in the flows, so the same code serves
+threads (`run`), asyncio (`teeverify.aio`), callers with their own I/O, and the replay of a saved report.
 """
 
 from __future__ import annotations
 
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timezone
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
-from .appraisal import judge_subject, root_causes
-from .checks.tcb_levels import grace_end
-from .claims.problem import Problem
+import attrs
+
+from .challenge import aware, checked_model, checked_nonce, utc_now
 from .claims.subject import Subject
-from .errors import ConfigurationError, UnknownProviderError
+from .conclusion import conclude_session
+from .errors import ConfigurationError
+from .flow import Flow, Transport, run
 from .policy import Policy
 from .roots import PRODUCTION_ROOTS, TrustRoots
 from .saved import SavedReport
-from .verdict import AttestationVerdict, AttestedKey, Outcome, Status, SubjectVerdict
+from .transport import Recording, recorded
+from .verdict import AttestationVerdict, Outcome, SubjectVerdict, VerifiedExchange
 
-__all__ = ["ConfidentialVerifier", "Verifier", "VerifierRegistry", "verifier_for"]
+if TYPE_CHECKING:
+    from .cache import CacheKey, VerdictCache
+    from .endorsement_cache import EndorsementCache, StagedEndorsements
+    from .exchange import Exchange
 
+__all__ = ["Derive", "Verifier"]
 
-@runtime_checkable
-class ConfidentialVerifier(Protocol):
-    """Judges the attestation evidence of one provider."""
-
-    @property
-    def provider(self) -> str:
-        """Name of the provider, as in policies and saved reports."""
-        ...
-
-    def verify_saved(self, report: SavedReport, *, at: datetime | None = None) -> AttestationVerdict:
-        """Judge a saved report as of ``at``, or of the time at which it says it was recorded."""
-        ...
+Derive: TypeAlias = Callable[[datetime], tuple[Subject, ...]]
+"""Derives the subjects of a collected session, for an aware time of judgement."""
 
 
 class Verifier(ABC):
-    """What all providers share: replay, appraisal, conclusion.
+    """What all providers share: challenge, collection, appraisal, conclusion, cache and replay.
+
+    A verifier may be shared by threads, and its caches by several verifiers.
 
     Args:
         policy: what the caller demands; its provider must be this verifier's.
         roots: trust anchors; anything but the vendors' own shows in every verdict.
+        transport: answers requests; by default a `RequestsTransport` is made on first use.
+        api_key: the caller's key at the provider; sent to the provider's own hosts and nowhere else.
+        cache: holds verdicts; by default one of this verifier's own.
+        endorsements: holds answers of Intel and NVIDIA; by default a cache of this verifier's own.
+        clock: gives the aware time of judgement where a call names none; by default the system's clock.
 
     Raises:
-        ConfigurationError: the policy is for another provider.
+        ConfigurationError: the policy is for another provider, or the API key cannot be sent in a header.
     """
 
     provider: str
     """Name of the provider."""
     applicable: Mapping[str, Collection[str]]
     """Check ids of this provider and the roles that each applies to."""
+    origin: str
+    """Scheme and host that the caller's prompts go to; a part of the cache key."""
+    algorithm: str = ""
+    """Signing algorithm that is asked for; a part of the cache key."""
+    exchange_checks: ClassVar[tuple[str, ...]] = ()
+    """Check ids of this provider's signed exchanges; empty where it signs none."""
 
-    def __init__(self, policy: Policy, *, roots: TrustRoots = PRODUCTION_ROOTS) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        roots: TrustRoots = PRODUCTION_ROOTS,
+        transport: Transport | None = None,
+        api_key: str | None = None,
+        cache: VerdictCache | None = None,
+        endorsements: EndorsementCache | None = None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         if policy.provider != self.provider:
             raise ConfigurationError(
                 f"policy {policy.name!r} is for provider {policy.provider!r}, the evidence is of {self.provider!r}: "
                 f"choose a policy for {self.provider!r}"
             )
+        if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable()):
+            raise ConfigurationError("the API key is empty or holds characters that no HTTP header can carry")
         self.policy = policy
         self.roots = roots
+        self._transport, self._cache, self._endorsements = transport, cache, endorsements
+        self._making = threading.Lock()
+        self._api_key = api_key
+        self._clock = utc_now if clock is None else clock
+
+    # --- live ---------------------------------------------------------------------------------------------------------
+
+    @property
+    def transport(self) -> Transport:
+        """What answers this verifier's requests."""
+        with self._making:
+            if self._transport is None:
+                from .requests_transport import RequestsTransport
+
+                self._transport = RequestsTransport()
+            return self._transport
+
+    @property
+    def cache(self) -> VerdictCache:
+        """The verdicts that are held."""
+        with self._making:
+            if self._cache is None:
+                from .cache import VerdictCache
+
+                self._cache = VerdictCache(wall=self.time)
+            return self._cache
+
+    @property
+    def endorsements(self) -> EndorsementCache:
+        """The answers of Intel and NVIDIA that are held."""
+        with self._making:
+            if self._endorsements is None:
+                from .endorsement_cache import EndorsementCache
+
+                self._endorsements = EndorsementCache(wall=self.time)
+            return self._endorsements
+
+    def verify_attestation(
+        self, model: str, *, nonce: bytes | None = None, now: datetime | None = None
+    ) -> AttestationVerdict:
+        """Challenge the provider with a fresh nonce and judge what it answers; the verdict is held in the cache.
+
+        Args:
+            model: canonical name of the model.
+            nonce: the challenge, 32 bytes; drawn from the system's generator when omitted.
+            now: the aware time to judge for; the clock's when omitted.
+
+        Raises:
+            ConfigurationError: an argument is not what it should be. Outages and bad evidence are in the verdict.
+        """
+        verdict = run(self.attestation_flow(model, nonce=nonce, now=now), self.transport)
+        self.hold(verdict, now=now)
+        return verdict
+
+    def attestation_cached(self, model: str, *, now: datetime | None = None) -> AttestationVerdict:
+        """The verdict that is held for a model, or a fresh one: at most one challenge at a time for all callers.
+
+        A VERIFIED verdict is held ten minutes at most and never past its ``expires_at``, a REJECTED one a minute, an
+        INCONCLUSIVE one for a short back-off only.
+
+        Raises:
+            ConfigurationError: an argument is not what it should be.
+        """
+        key = self.cache_key(model)
+        return self.cache.get_or_verify(key, lambda: self.verify_attestation(model, now=now), now=self.time(now))
+
+    def held_attestation(
+        self, model: str, *, tls_spki: bytes | None = None, now: datetime | None = None
+    ) -> AttestationVerdict | None:
+        """The verdict that is held, without asking anybody; None where there is none.
+
+        ``tls_spki`` is the SHA-256 (32 bytes) of the SubjectPublicKeyInfo of a connection: then only a verdict that
+        found the connection to end at this very key will do.
+        """
+        return self.cache.get(self.cache_key(model, tls_spki), now=self.time(now))
+
+    def hold(self, verdict: AttestationVerdict, *, now: datetime | None = None) -> None:
+        """Put a verdict of this verifier into the cache, under its TLS key and as the latest for its model."""
+        at = self.time(now)
+        self.cache.put(self.cache_key(verdict.model), verdict, now=at)
+        if verdict.attested_tls_spki is not None:
+            self.cache.put(self.cache_key(verdict.model, verdict.attested_tls_spki), verdict, now=at)
+
+    def time(self, now: datetime | None = None) -> datetime:
+        """The aware time (UTC) of a call: the one that it names, else the clock's.
+
+        Raises:
+            ConfigurationError: the time has no time zone.
+        """
+        return aware(self._clock() if now is None else now)
+
+    def verify_exchange(
+        self, exchange: Exchange, *, attestation: AttestationVerdict | None = None, now: datetime | None = None
+    ) -> VerifiedExchange:
+        """Judge whether a request and its response passed through the attested machine unchanged.
+
+        Args:
+            exchange: the exact bytes.
+            attestation: a verdict of this verifier's policy for the model; the cached or a fresh one when omitted.
+            now: the aware time to judge for; the clock's when omitted.
+
+        Raises:
+            ConfigurationError: the provider signs no exchanges, or the verdict is not of this policy and model.
+        """
+        held = self.attestation_cached(exchange.model, now=now) if attestation is None else attestation
+        return run(self.exchange_flow(exchange, held, now=now), self.transport)
+
+    def attestation_flow(
+        self, model: str, *, nonce: bytes | None = None, now: datetime | None = None
+    ) -> Flow[AttestationVerdict]:
+        """The requests of one attestation, as a generator that returns the verdict: for callers with their own I/O.
+
+        Answers of Intel and NVIDIA that are still valid come out of the endorsement cache. They never decide against
+        the evidence: when the verdict is not VERIFIED and any was used, everything is asked once more.
+        """
+        from .endorsement_cache import StagedEndorsements
+
+        checked_model(model)
+        challenge = checked_nonce(nonce)
+        if now is not None:
+            aware(now)
+        staged = StagedEndorsements()
+        verdict = yield from self._attest(model, challenge, now, staged)
+        if staged.used and verdict.outcome is not Outcome.VERIFIED:
+            staged = StagedEndorsements(bypass=True)
+            challenge = checked_nonce(nonce)
+            verdict = yield from self._attest(model, challenge, now, staged)
+        if verdict.outcome is Outcome.VERIFIED:
+            self.endorsements.commit(staged)
+        return verdict
+
+    def _attest(
+        self, model: str, nonce: bytes, now: datetime | None, staged: StagedEndorsements
+    ) -> Flow[AttestationVerdict]:
+        recording = Recording()
+        collecting = recorded(self.session_flow(model, nonce), recording)
+        derive = yield from self.endorsements.serve(collecting, staged)
+        at = self.time(now)
+        verdict = self.conclude(derive(at), model=model, nonce=nonce, at=at)
+        report = recording.saved_report(
+            provider=self.provider, model=model, nonce=nonce, recorded_at=verdict.evaluated_at
+        )
+        return attrs.evolve(verdict, evidence=report)
+
+    def exchange_flow(
+        self, exchange: Exchange, attestation: AttestationVerdict, *, now: datetime | None = None
+    ) -> Flow[VerifiedExchange]:
+        """The requests of one exchange's verification, as a generator that returns the judgement.
+
+        Where the signer is not among the attested keys, or the attestation has run out, the provider is challenged
+        once more.
+        """
+        del exchange, attestation, now
+        raise ConfigurationError(f"provider {self.provider!r} signs no exchanges that could be verified")
+
+    def cache_key(self, model: str, tls_spki: bytes | None = None) -> CacheKey:
+        """The key under which a verdict of this verifier is held; ``tls_spki`` is 32 bytes, None for whichever."""
+        from .cache import CacheKey
+
+        return CacheKey(
+            provider=self.provider,
+            origin=self.origin,
+            model=model,
+            algorithm=self.algorithm,
+            tls_spki="" if tls_spki is None else tls_spki.hex(),
+            policy_digest=self.policy.digest,
+            roots=self.roots.digest,
+        )
+
+    @abstractmethod
+    def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
+        """The provider's requests for one attestation; what it returns derives the subjects."""
+
+    # --- saved --------------------------------------------------------------------------------------------------------
 
     def verify_saved(
         self, report: SavedReport, *, at: datetime | None = None, now: datetime | None = None
@@ -77,16 +275,18 @@ class Verifier(ABC):
         """
         if report.provider != self.provider:
             raise ConfigurationError(f"the saved report is of provider {report.provider!r}, not {self.provider!r}")
-        clock = datetime.now(timezone.utc) if now is None else now
-        evaluated_at = report.recorded_at if at is None else at
-        if None in (evaluated_at.tzinfo, clock.tzinfo, report.recorded_at.tzinfo):
-            raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
-        evaluated_at = evaluated_at.astimezone(timezone.utc)
-        with_nras = self.policy.gpu.nras != "ignore"
+        aware(report.recorded_at)
+        clock = self.time(now)
+        evaluated_at = aware(report.recorded_at if at is None else at)
         subjects = self.subjects_of_saved(
-            report, roots=self.roots, at=evaluated_at, wall_clock=clock, with_nras=with_nras
+            report,
+            roots=self.roots,
+            at=evaluated_at,
+            wall_clock=clock,
+            with_nras=self.policy.gpu.nras != "ignore",
         )
-        return self.conclude(subjects, model=report.model, nonce=report.nonce, at=evaluated_at)
+        verdict = self.conclude(subjects, model=report.model, nonce=report.nonce, at=evaluated_at)
+        return attrs.evolve(verdict, evidence=report)
 
     @classmethod
     @abstractmethod
@@ -97,6 +297,8 @@ class Verifier(ABC):
 
         Never raises: what cannot be read becomes a Problem inside a subject.
         """
+
+    # --- conclusion ---------------------------------------------------------------------------------------------------
 
     @abstractmethod
     def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
@@ -111,155 +313,13 @@ class Verifier(ABC):
         Raises:
             ConfigurationError: the subjects were derived for another nonce, time or kind of trust anchors.
         """
-        for subject in subjects:
-            if (subject.binding.nonce, subject.evaluated_at, subject.test_roots) != (nonce, at, self.roots.test):
-                raise ConfigurationError(
-                    f"subject {subject.id} was derived for another nonce, time or kind of roots: derive it again"
-                )
-        judged = tuple(judge_subject(subject, self.policy, self.applicable) for subject in subjects)
-        outcome = _fold_subjects(judged)
-        verified = outcome is Outcome.VERIFIED
-        if verified:
-            judged = tuple(_with_keys(verdict, subject) for verdict, subject in zip(judged, subjects, strict=True))
-        boundary, gaps = self._boundary(judged)
-        if not verified:
-            boundary = f"Nothing is proven, since the verdict is not VERIFIED. {boundary}"
-        if self.roots.test:
-            boundary = f"TEST ROOTS, proves nothing about real hardware. {boundary}"
-        expires_at = min([self.policy.earliest_end(at), *_ends(subjects, self.policy)]) if verified else None
-        return AttestationVerdict(
-            provider=self.provider,
+        return conclude_session(
+            subjects,
+            policy=self.policy,
+            roots=self.roots,
+            applicable=self.applicable,
+            boundary=self._boundary,
             model=model,
-            outcome=outcome,
-            policy_name=self.policy.name,
-            policy_digest=self.policy.digest,
-            nonce=nonce.hex(),
-            evaluated_at=at,
-            expires_at=expires_at,
-            trust_boundary=boundary,
-            gaps=gaps,
-            subjects=judged,
-            conclusion=_conclusion(outcome, judged, self.policy, at, expires_at, self.roots),
-            test_roots=self.roots.test,
+            nonce=nonce,
+            at=at,
         )
-
-
-class VerifierRegistry:
-    """Verifier classes by provider name; an unknown name is an error, never a default."""
-
-    def __init__(self, classes: Mapping[str, type[Verifier]]) -> None:
-        self._classes = dict(classes)
-
-    def register(self, verifier: type[Verifier]) -> None:
-        """Add a verifier class under its provider's name.
-
-        Raises:
-            ConfigurationError: the name is taken.
-        """
-        if verifier.provider in self._classes:
-            raise ConfigurationError(f"provider {verifier.provider!r} is registered already")
-        self._classes[verifier.provider] = verifier
-
-    @property
-    def providers(self) -> tuple[str, ...]:
-        """The registered names, sorted."""
-        return tuple(sorted(self._classes))
-
-    def get(self, provider: str) -> type[Verifier]:
-        """The class for a provider.
-
-        Raises:
-            UnknownProviderError: no verifier is registered under that name.
-        """
-        if provider not in self._classes:
-            known = ", ".join(self.providers)
-            raise UnknownProviderError(f"there is no verifier for provider {provider[:64]!r}; known are: {known}")
-        return self._classes[provider]
-
-
-def verifier_for(provider: str) -> type[Verifier]:
-    """The built-in verifier class for a provider.
-
-    Raises:
-        UnknownProviderError: no verifier is built in under that name.
-    """
-    from .providers.near import NearVerifier
-
-    return VerifierRegistry({NearVerifier.provider: NearVerifier}).get(provider)
-
-
-def _fold_subjects(judged: Sequence[SubjectVerdict]) -> Outcome:
-    outcomes = {verdict.outcome for verdict in judged}
-    if Outcome.REJECTED in outcomes:
-        return Outcome.REJECTED
-    return Outcome.VERIFIED if outcomes == {Outcome.VERIFIED} else Outcome.INCONCLUSIVE
-
-
-def _with_keys(verdict: SubjectVerdict, subject: Subject) -> SubjectVerdict:
-    """Mint the attested keys of a subject; only called once the whole verdict is VERIFIED."""
-    passed = {result.id for result in verdict.checks if result.status is Status.PASS}
-    keys: list[AttestedKey] = []
-    key, ohttp = subject.binding.signing_key, subject.binding.ohttp
-    if "binding.signing_key" in passed and key is not None and not isinstance(key, Problem):
-        public = key.public_key.hex() if key.public_key is not None else ""
-        keys.append(AttestedKey(use="signing", algorithm=key.algorithm, public_key=public, address=key.address.hex()))
-    if "binding.e2ee_key" in passed and ohttp is not None and not isinstance(ohttp, Problem):
-        keys.append(AttestedKey(use="ohttp", algorithm="ohttp", public_key=ohttp.key_config.hex()))
-    return SubjectVerdict(
-        id=verdict.id, role=verdict.role, outcome=verdict.outcome, checks=verdict.checks, attested_keys=tuple(keys)
-    )
-
-
-def _ends(subjects: Sequence[Subject], policy: Policy) -> list[datetime]:
-    """Ends of everything that a verdict rests on and that carries a date."""
-    ends: list[datetime] = []
-    for subject in subjects:
-        tdx, gpu = subject.tdx, subject.gpu
-        if tdx is not None and not isinstance(tdx.dcap, Problem):
-            ends.append(tdx.dcap.earliest_expiry)
-            if tdx.dcap.status not in policy.tcb.accept and not isinstance(tdx.collateral, Problem):
-                grace = grace_end(tdx.collateral, policy)
-                if grace >= subject.evaluated_at:  # else tcb.status is waived, and no grace was used
-                    ends.append(grace)
-        if tdx is not None and not isinstance(tdx.pck, Problem):
-            ends.append(tdx.pck.not_after)
-        if gpu is not None:
-            ends += [d.certificate.not_after for d in gpu.devices if not isinstance(d.certificate, Problem)]
-            if gpu.nras is not None and not isinstance(gpu.nras, Problem):
-                ends.append(datetime.fromtimestamp(gpu.nras.answer.overall.times.exp, timezone.utc))
-    return ends
-
-
-def _conclusion(
-    outcome: Outcome,
-    judged: Sequence[SubjectVerdict],
-    policy: Policy,
-    at: datetime,
-    expires_at: datetime | None,
-    roots: TrustRoots,
-) -> str:
-    """The decisive line."""
-    results = [(verdict.id, result) for verdict in judged for result in verdict.checks]
-    causes = root_causes([(subject, result) for subject, result in results if result.decides is outcome])
-    deciding = [f"{result.id} ({subject})" for subject, result in causes]
-    waived = sorted({result.id for _, result in results if not result.enforced})
-    passes = sum(result.status is Status.PASS for _, result in results)
-    under = f"as of {_words(at)} under policy {policy.name!r} ({policy.digest[:12]})"
-    if outcome is Outcome.VERIFIED:
-        what = f"{len(judged)} subjects, {passes} checks passed"
-    elif outcome is Outcome.REJECTED:
-        what = f"failed: {', '.join(deciding[:6])}{' ...' if len(deciding) > 6 else ''}"
-    else:
-        what = f"not evaluated: {', '.join(deciding[:6])}{' ...' if len(deciding) > 6 else ''}"
-    parts = [f"{outcome.value} {under}: {what}"]
-    if waived:
-        parts.append(f"waived: {', '.join(waived)}")
-    if expires_at is not None:
-        parts.append(f"holds until {_words(expires_at)}")
-    if roots.test:
-        parts.append("under TEST ROOTS, which prove nothing about real hardware")
-    return "; ".join(parts)
-
-
-def _words(at: datetime) -> str:
-    return f"{at.astimezone(timezone.utc).replace(tzinfo=None).isoformat(sep=' ', timespec='seconds')} UTC"

@@ -5,12 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import frozen
 
 from ..check_ids import KNOWN, MANDATORY
-from ..claims.subject import Subject
 from ..errors import UnknownCheckError
 from ..policy import Policy
 from ..verdict import Status
@@ -65,7 +64,8 @@ def info(reason: str, summary: str, *, expected: str | None = None, observed: st
     return Finding(Status.INFO, reason, summary, expected, observed)
 
 
-CheckFunction: TypeAlias = Callable[[Subject, Policy], Finding]
+CheckFunction: TypeAlias = Callable[[Any, Policy], Finding]
+"""Of a `Subject`, or of an `ExchangeSubject` for the checks of the exchange theme."""
 
 
 @frozen(kw_only=True)
@@ -92,7 +92,7 @@ class Check:
 
 
 _REGISTRY: dict[str, Check] = {}
-_THEMES = ("evidence", "freshness", "tdx", "tcb", "binding", "dstack", "pins", "gpu", "channel", "session")
+_THEMES = ("evidence", "freshness", "tdx", "tcb", "binding", "dstack", "pins", "gpu", "channel", "exchange", "session")
 
 
 def check(

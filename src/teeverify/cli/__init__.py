@@ -6,6 +6,7 @@ Exit codes: 0 VERIFIED, 1 REJECTED, 2 usage or policy error, 3 INCONCLUSIVE, 4 m
 from __future__ import annotations
 
 import argparse
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -21,6 +22,15 @@ EXIT_USAGE: Final = 2
 EXIT_INCONCLUSIVE: Final = 3
 EXIT_MALFORMED: Final = 4
 EXIT_INTERNAL: Final = 70
+_COMMANDS: Final = (
+    "demo_command",
+    "verify_command",
+    "attest_command",
+    "exchange_command",
+    "catalogue_commands",
+    "quote_command",
+    "policy_commands",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,8 +81,6 @@ def _complain(error: TeeverifyError, code: int) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    from . import catalogue_commands, policy_commands, quote_command, verify_command
-
     parser = argparse.ArgumentParser(
         prog="teeverify",
         description="Judge TEE attestation evidence of confidential-inference providers, in your own process.",
@@ -81,8 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action=_Version, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (verify_command, catalogue_commands, quote_command, policy_commands):
-        module.add_parsers(commands)
+    for name in _COMMANDS:
+        importlib.import_module(f".{name}", __package__).add_parsers(commands)
     return parser
 
 

@@ -35,7 +35,7 @@ def _checks(args: argparse.Namespace) -> int:
         return 0
     roles = None
     if args.provider is not None:
-        from ..verifier import verifier_for
+        from ..registry import verifier_for
 
         roles = verifier_for(args.provider).applicable
     for check in all_checks():

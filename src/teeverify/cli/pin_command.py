@@ -15,10 +15,10 @@ from ..claims.subject import Subject
 from ..errors import ConfigurationError
 from ..policy import Policy
 from ..policy_pin import PinObservation, pin_policy
+from ..registry import verifier_for
 from ..roots import PRODUCTION_ROOTS, TrustRoots
 from ..saved import SavedReport
 from ..verdict import Outcome
-from ..verifier import verifier_for
 
 __all__ = ["run"]
 

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
-from ..crypto.dcap import pck_platform
-from ..derivation.tdx import read_hex_quote
-from ..endorsements.intel_pcs import intel_requests
-from ..endorsements.nvidia_nras import nras_requests
-from ..errors import FormatError, NotRecordedError
-from ..flow import Answer, Flow, Request, Response, run
-from ..formats.tdx_quote import TdxQuote
-from ..limits import MAX_REPORT_BODY
+from ..errors import ConfigurationError, FormatError
+from ..flow import Flow, Response, run
+from ..policy import Policy
 from ..roots import TrustRoots
 from ..saved import SavedReport
+from ..signed_exchange import SignaturePlace, SignedExchangeVerifier
 from ..transport import ReplayTransport
-from ..verdict import SubjectVerdict
-from ..verifier import Verifier
+from ..verdict import AttestationVerdict, SubjectVerdict
+from ..verifier import Derive
 from .near_boundary import boundary_in_words
-from .near_claims import NearSession, derive_subjects
-from .near_wire import NearAsked, NearRecord, asked_from_url, near_url, read_records, read_report
+from .near_claims import derive_subjects
+from .near_directory import MODELS_HOST, Directory, backends_flow, is_model_host
+from .near_flow import attestation_flow, session_without_report
+from .near_wire import CLOUD_HOST, NearAsked, asked_from_url, near_url
 
-__all__ = ["NearVerifier", "attestation_flow"]
+__all__ = ["NearVerifier"]
 
 _ALL: Final = ("gateway", "model", "compose_manager")
 _KEYS: Final = ("gateway", "model")
@@ -90,101 +88,122 @@ _GAPS: Final = (
     "Values of environment variables (allowed_envs) are not measured.",
     "A hardware key extracted from some machine of Intel or NVIDIA forges everything here.",
 )
+_EXCHANGE: Final = (
+    "exchange.request_digest",
+    "exchange.response_digest",
+    "exchange.signature",
+    "exchange.signer_attested",
+    "exchange.model",
+    "exchange.first_seen",
+    "exchange.channel",
+)
+_EXCHANGE_GAP: Final = (
+    "Through the gateway, the model's machine takes the digest of the request from the gateway's word (X-Request-Hash)."
+)
 _CLOUD_GAP: Final = "The gateway commits to no particular model machine: prompts may go to another one of the same app."
 
 
-def attestation_flow(asked: NearAsked, *, nonce: bytes, model: str, with_nras: bool) -> Flow[NearSession]:
-    """The requests of one NEAR attestation session: the report, then all endorsements in one batch."""
-    request = Request(
-        method="GET",
-        url=asked.url,
-        headers={"Accept": "application/json", "Accept-Encoding": "identity", "X-No-Aliasing": "true"},
-        limit=MAX_REPORT_BODY,
-    )
-    (answer,) = yield (request,)
-    report = _report(answer)
-    document = report if isinstance(report, Problem) else read_report(report.body)
-    records = read_records(document, asked, model)
-    quotes: dict[str, TdxQuote | Problem] = {
-        record.id: read_hex_quote(record.members.get(_quote_member(record)), what=f"the quote of {record.id}")
-        for record in records
-    }
-    plan = _endorsement_plan(records, quotes, with_nras=with_nras)
-    answers: tuple[Answer, ...] = (yield tuple(plan.values())) if plan else ()
-    return NearSession(
-        asked=asked,
-        nonce=nonce,
-        model=model,
-        report=report,
-        records=_with_served_by(records, report),
-        quotes=quotes,
-        endorsements=dict(zip(plan, answers, strict=True)),
-    )
+class NearVerifier(SignedExchangeVerifier):
+    """Judges NEAR AI endpoints: the subjects gateway, model and compose_manager.
 
+    Args:
+        policy: what the caller demands.
+        route: ``cloud`` (through the gateway) or ``direct`` (the model's own host); by default the gateway where the
+            policy pins one.
+        algorithm: of the signing keys that the report is to bind, ``ed25519`` or ``ecdsa``.
+        tls_bound: ask for the form of REPORTDATA that binds the TLS key. Without it channel.tls_spki and
+            binding.tls_spki cannot pass, so the policy has to waive them.
+        host: a host of near.ai to ask in place of the one that NEAR's directory names, for a direct route.
+        **options: see `Verifier`.
 
-def _quote_member(record: NearRecord) -> str:
-    return "quote" if record.role == "compose_manager" else "intel_quote"
-
-
-def _report(answer: Answer) -> Response | Problem:
-    if isinstance(answer, Response) and answer.status == 200:
-        return answer
-    if isinstance(answer, Response):
-        code, detail = "http_status", f"the report request was answered with HTTP status {answer.status}"
-    else:
-        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
-        detail = f"the attestation report could not be had: {answer}"
-    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="report")
-
-
-def _endorsement_plan(
-    records: tuple[NearRecord, ...], quotes: Mapping[str, TdxQuote | Problem], *, with_nras: bool
-) -> dict[str, Request]:
-    platforms = (pck_platform(quote.raw) for quote in quotes.values() if not isinstance(quote, Problem))
-    plan = intel_requests(platform for platform in platforms if platform is not None)
-    for record in records:
-        payload = record.members.get("nvidia_payload")
-        if with_nras and record.role == "model" and isinstance(payload, str) and payload:
-            plan |= nras_requests(record.id, payload.encode("utf-8"))
-    return plan
-
-
-def _with_served_by(records: tuple[NearRecord, ...], report: Response | Problem) -> tuple[NearRecord, ...]:
-    """Let model records carry what the gateway's response headers say about another provider or model."""
-    if isinstance(report, Problem):
-        return records
-    served = report.headers.get("x-serving-provider", ())
-    problems: list[Problem] = []
-    if any(value.strip().lower() != "near" for value in served):
-        problems.append(_other("other_provider", f"the gateway says that {served[0][:40]!r} serves the model"))
-    if report.headers.get("x-model-alias-resolved"):
-        problems.append(_other("other_model", "the gateway resolved the model's name to another model"))
-    if not problems:
-        return records
-    return tuple(
-        NearRecord(
-            id=record.id,
-            role=record.role,
-            members=record.members,
-            problems=(*record.problems, *problems),
-            ohttp=record.ohttp,
-            compose_manager=record.compose_manager,
-        )
-        if record.role == "model"
-        else record
-        for record in records
-    )
-
-
-def _other(code: str, detail: str) -> Problem:
-    return Problem(kind=ProblemKind.INVALID, code=code, detail=detail, where="report")
-
-
-class NearVerifier(Verifier):
-    """Judges NEAR AI endpoints: the subjects gateway, model and compose_manager."""
+    Raises:
+        ConfigurationError: an argument is not one of these, or the policy is for another provider.
+    """
 
     provider = "near"
     applicable = _APPLICABLE
+    exchange_checks = _EXCHANGE
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        route: str | None = None,
+        algorithm: str = "ed25519",
+        tls_bound: bool = True,
+        host: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(policy, **options)
+        self.route = ("cloud" if policy.pins_for("gateway") is not None else "direct") if route is None else route
+        if self.route not in ("cloud", "direct") or algorithm not in ("ed25519", "ecdsa"):
+            raise ConfigurationError(
+                f"route {route!r} with algorithm {algorithm!r} is not known: route is cloud or direct, algorithm is "
+                "ed25519 or ecdsa"
+            )
+        if host is not None and (self.route == "cloud" or not is_model_host(host)):
+            raise ConfigurationError(f"host {host[:100]!r} is not a model host of near.ai, which a direct route needs")
+        self.algorithm = algorithm
+        self.origin = f"https://{CLOUD_HOST if self.route == 'cloud' else host or MODELS_HOST}"
+        self._tls_bound, self._host = tls_bound, host
+        self._directory = Directory()
+
+    def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
+        """See `Verifier.session_flow`."""
+        host: str | Problem = CLOUD_HOST
+        if self.route == "direct":
+            host = self._host or (yield from self._directory.host_of(model))
+        url = near_url(
+            MODELS_HOST if isinstance(host, Problem) else host,
+            model=model,
+            nonce=nonce,
+            algorithm=self.algorithm,
+            tls_bound=self._tls_bound,
+        )
+        asked = asked_from_url(url)
+        if isinstance(host, Problem):
+            session = session_without_report(host, asked, nonce=nonce, model=model)
+        else:
+            session = yield from attestation_flow(
+                asked,
+                nonce=nonce,
+                model=model,
+                with_nras=self.policy.gpu.nras != "ignore",
+                headers=self._authorization(),
+            )
+        return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
+
+    def backends(self, model: str) -> tuple[str, ...]:
+        """The hosts of the single machines behind a model's host, as NEAR's load balancer names them.
+
+        Each can be judged for itself: ``NearVerifier(policy, route="direct", host=...)``. Empty when NEAR does not say.
+
+        Raises:
+            ConfigurationError: the route is not direct.
+        """
+        if self.route != "direct":
+            raise ConfigurationError("the machines behind the gateway have no names: choose route='direct'")
+        return run(backends_flow(self._directory, model, self._host), self.transport)
+
+    def at_host(self, host: str) -> NearVerifier:
+        """A verifier like this one for a single host, with the same caches and transport.
+
+        Raises:
+            ConfigurationError: it is not a model host of near.ai, or the route is not direct.
+        """
+        return NearVerifier(
+            self.policy,
+            route=self.route,
+            algorithm=self.algorithm,
+            tls_bound=self._tls_bound,
+            host=host,
+            roots=self.roots,
+            transport=self.transport,
+            api_key=self._api_key,
+            cache=self.cache,
+            endorsements=self.endorsements,
+            clock=self._clock,
+        )
 
     @classmethod
     def subjects_of_saved(
@@ -192,12 +211,31 @@ class NearVerifier(Verifier):
     ) -> tuple[Subject, ...]:
         """The gateway (cloud shape), the model machines and their compose-managers of a saved session."""
         asked = _recorded_request(report)
+        nonce, model = report.nonce, report.model
         if isinstance(asked, Problem):
-            session = _session_without_report(asked, report)
+            session = session_without_report(asked, _asked_by_default(report), nonce=nonce, model=model)
         else:
-            flow = attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=with_nras)
+            flow = attestation_flow(asked, nonce=nonce, model=model, with_nras=with_nras)
             session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
+
+    def _authorization(self) -> dict[str, str]:
+        return {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
+
+    def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
+        asked = _recorded_request(evidence)
+        if isinstance(asked, Problem) or isinstance(asked.algorithm, Problem):
+            asked = _asked_by_default(evidence)
+        return SignaturePlace(
+            origin=asked.origin,
+            algorithm=str(asked.algorithm),
+            model=evidence.model if asked.cloud else None,
+            headers=self._authorization(),
+        )
+
+    def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
+        del signed_by
+        return (_EXCHANGE_GAP,) if any(subject.role == "gateway" for subject in attestation.subjects) else ()
 
     def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
         cloud = any(verdict.role == "gateway" for verdict in judged)
@@ -233,21 +271,7 @@ def _recorded_request(report: SavedReport) -> NearAsked | Problem:
 
 
 def _asked_by_default(report: SavedReport) -> NearAsked:
-    return asked_from_url(near_url("completions.near.ai", model=report.model, nonce=report.nonce))
-
-
-def _session_without_report(problem: Problem, report: SavedReport) -> NearSession:
-    asked = _asked_by_default(report)
-    records = read_records(problem, asked, report.model)
-    return NearSession(
-        asked=asked,
-        nonce=report.nonce,
-        model=report.model,
-        report=problem,
-        records=records,
-        quotes={record.id: problem for record in records},
-        endorsements={},
-    )
+    return asked_from_url(near_url(MODELS_HOST, model=report.model, nonce=report.nonce))
 
 
 def _path_of(url: str) -> str:

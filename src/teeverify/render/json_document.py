@@ -7,11 +7,12 @@ from importlib import resources
 from typing import Any, Final
 
 from ..saved import format_time
-from ..verdict import AttestationVerdict, CheckResult, SubjectVerdict
+from ..verdict import AttestationVerdict, CheckResult, SubjectVerdict, VerifiedExchange
 
-__all__ = ["SCHEMA", "json_schema", "to_document", "to_json"]
+__all__ = ["EXCHANGE_SCHEMA", "SCHEMA", "exchange_document", "json_schema", "to_document", "to_json"]
 
 SCHEMA: Final = "teeverify.verdict/v1"
+EXCHANGE_SCHEMA: Final = "teeverify.exchange/v1"
 
 
 def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
@@ -34,9 +35,32 @@ def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
     return {**document, "test_roots": True} if verdict.test_roots else document
 
 
-def to_json(verdict: AttestationVerdict) -> str:
+def exchange_document(verdict: VerifiedExchange) -> dict[str, Any]:
+    """The judgement of an exchange as JSON values, with its attestation inside; no prompt and no response is in it."""
+    return {
+        "schema": EXCHANGE_SCHEMA,
+        "provider": verdict.attestation.provider,
+        "model": verdict.model,
+        "chat_id": verdict.chat_id,
+        "outcome": verdict.outcome.value,
+        "verified": verdict.verified,
+        "policy_digest": verdict.attestation.policy_digest,
+        "request_sha256": verdict.request_digest,
+        "response_sha256": verdict.response_digest,
+        "signed_by": verdict.signed_by,
+        "signer": verdict.signer,
+        "evaluated_at": format_time(verdict.evaluated_at),
+        "trust_boundary": verdict.trust_boundary,
+        "gaps": list(verdict.gaps),
+        "checks": [_check(check) for check in verdict.checks],
+        "attestation": to_document(verdict.attestation),
+    }
+
+
+def to_json(verdict: AttestationVerdict | VerifiedExchange) -> str:
     """The document as text: ASCII only, two spaces of indentation."""
-    return json.dumps(to_document(verdict), indent=2)
+    document = exchange_document(verdict) if isinstance(verdict, VerifiedExchange) else to_document(verdict)
+    return json.dumps(document, indent=2)
 
 
 def json_schema() -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import Final
 
-from ..verdict import AttestationVerdict, CheckResult, Status, SubjectVerdict
+from ..verdict import AttestationVerdict, CheckResult, Status, SubjectVerdict, VerifiedExchange
 
 __all__ = ["printable", "to_line", "to_text"]
 
@@ -21,8 +21,8 @@ _WORD_WIDTH: Final = max(len(word) for word in _WORDS.values())
 _ID_WIDTH: Final = 26
 
 
-def to_text(verdict: AttestationVerdict, *, width: int = 100, colour: bool = False) -> str:
-    """The whole verdict, grouped by subject, the decisive line last.
+def to_text(verdict: AttestationVerdict | VerifiedExchange, *, width: int = 100, colour: bool = False) -> str:
+    """The whole verdict, grouped by subject, the decisive line last; of an exchange also its attestation's line.
 
     Args:
         verdict: what to show.
@@ -30,9 +30,12 @@ def to_text(verdict: AttestationVerdict, *, width: int = 100, colour: bool = Fal
         colour: whether to add ANSI colours to status words.
     """
     columns = max(width, 60)
-    lines = [printable(f"{verdict.provider}  {verdict.model}  nonce {verdict.nonce[:16]}..."), ""]
-    for subject in verdict.subjects:
-        lines += _subject(subject, columns, colour)
+    if isinstance(verdict, VerifiedExchange):
+        lines = _exchange(verdict, columns, colour)
+    else:
+        lines = [printable(f"{verdict.provider}  {verdict.model}  nonce {verdict.nonce[:16]}..."), ""]
+        for subject in verdict.subjects:
+            lines += _subject(subject, columns, colour)
     lines += _paragraph("Trust boundary", verdict.trust_boundary, columns)
     for gap in verdict.gaps:
         lines += _paragraph("Not proven", gap, columns)
@@ -40,7 +43,7 @@ def to_text(verdict: AttestationVerdict, *, width: int = 100, colour: bool = Fal
     return "\n".join(lines)
 
 
-def to_line(verdict: AttestationVerdict, *, colour: bool = False) -> str:
+def to_line(verdict: AttestationVerdict | VerifiedExchange, *, colour: bool = False) -> str:
     """The decisive line alone; it begins with VERIFIED, REJECTED or INCONCLUSIVE."""
     word = verdict.outcome.value
     return _paint(word, word, colour) + printable(verdict.conclusion).removeprefix(word)
@@ -49,6 +52,16 @@ def to_line(verdict: AttestationVerdict, *, colour: bool = False) -> str:
 def printable(text: str) -> str:
     """The text with control characters spelled out, since evidence may try to steer the reader's terminal."""
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in text)
+
+
+def _exchange(verdict: VerifiedExchange, columns: int, colour: bool) -> list[str]:
+    attestation = verdict.attestation
+    lines = [printable(f"{attestation.provider}  {verdict.model}  chat {verdict.chat_id}"), ""]
+    lines += _wrap("attestation: ", printable(attestation.conclusion), columns)
+    lines += [f"exchange: {_paint(verdict.outcome.value, verdict.outcome.value, colour)}"]
+    for check in verdict.checks:
+        lines += _check(check, columns, colour)
+    return [*lines, ""]
 
 
 def _subject(subject: SubjectVerdict, columns: int, colour: bool) -> list[str]:

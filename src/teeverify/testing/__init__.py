@@ -13,13 +13,19 @@ roots = trust_roots()                       # pass these to the verifier in plac
 ```
 
 `teeverify.testing.defects` holds a table of named faults, each with the outcome and the checks that must find it.
+`SimulatedTee` serves all of this over real HTTPS on loopback, for tests of whole programs.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .near import CLOUD_HOST, DIRECT_HOST, MODEL, RECORDED_AT, NearSession
 from .near_policy import PolicyText, near_policy
 from .roots import root_files, trust_roots, write_roots
+
+if TYPE_CHECKING:
+    from .simulation import SimulatedTee
 
 __all__ = [
     "CLOUD_HOST",
@@ -28,8 +34,18 @@ __all__ = [
     "RECORDED_AT",
     "NearSession",
     "PolicyText",
+    "SimulatedTee",
     "near_policy",
     "root_files",
     "trust_roots",
     "write_roots",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The simulation brings a server along, and is loaded when it is asked for only."""
+    if name == "SimulatedTee":
+        from .simulation import SimulatedTee
+
+        return SimulatedTee
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,113 @@
+"""``teeverify attest``: challenge a live provider and judge what it answers."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING, Any
+
+from ..errors import ConfigurationError
+from .judging import add_judging_options, chosen_policy, chosen_roots, exit_code, refuse_expired_waivers, rendered
+
+if TYPE_CHECKING:
+    from ..requests_transport import RequestsTransport
+    from ..saved import SavedReport
+
+__all__ = ["add_parsers", "run"]
+
+KEY_VARIABLE = "TEEVERIFY_API_KEY"
+
+
+def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add ``attest``."""
+    attest = commands.add_parser(
+        "attest",
+        help="challenge a live provider",
+        description="Challenge a provider with a fresh nonce, judge what it answers, and say so. Nothing but the "
+        f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
+    )
+    attest.add_argument("provider", metavar="PROVIDER", help="near")
+    attest.add_argument("model", metavar="MODEL", help="canonical name of the model")
+    route = attest.add_mutually_exclusive_group()
+    route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
+    route.add_argument("--direct", dest="route", action="store_const", const="direct", help="the model's own host")
+    attest.add_argument("--algorithm", choices=("ed25519", "ecdsa"), default="ed25519", help="of the signing keys")
+    attest.add_argument("--nonce", metavar="HEX", help="the challenge, 64 hex digits (default: random)")
+    attest.add_argument("--save", metavar="OUT.json", help="write the session as a saved report, whatever its outcome")
+    attest.add_argument("--backends", action="store_true", help="judge every machine behind a model's host (--direct)")
+    attest.add_argument("--connect-to", metavar="ADDRESS:PORT", help="open every connection there, names unchanged")
+    attest.add_argument(
+        "--ca", metavar="FILE", help="PEM certificates to verify servers by, in place of the usual ones"
+    )
+    add_judging_options(attest)
+    attest.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Challenge, judge and print; returns the exit code of the outcome (with --backends, of the worst)."""
+    from datetime import datetime, timezone
+
+    from ..formats.encodings import decode_hex
+    from ..providers.near import NearVerifier
+    from ..registry import verifier_for
+
+    if verifier_for(args.provider) is not NearVerifier:
+        raise ConfigurationError(f"provider {args.provider!r} cannot be attested from the command line")
+    if args.backends and args.json:
+        raise ConfigurationError("--json prints one verdict and --backends asks for several: leave one out")
+    nonce = None if args.nonce is None else decode_hex(args.nonce, what="--nonce", size=32)
+    policy = chosen_policy(args.policy, args.provider)
+    refuse_expired_waivers(policy, datetime.now(timezone.utc))
+    with _transport(args) as transport:
+        verifier = NearVerifier(
+            policy,
+            roots=chosen_roots(args.test_roots),
+            route=args.route,
+            algorithm=args.algorithm,
+            transport=transport,
+            api_key=os.environ.get(KEY_VARIABLE) or None,
+        )
+        verifiers = [verifier]
+        if args.backends:
+            verifiers = [verifier.at_host(host) for host in verifier.backends(args.model)]
+            if not verifiers:
+                raise ConfigurationError(
+                    "the provider does not say which machines serve the model: leave --backends out"
+                )
+        verdicts = [one.verify_attestation(args.model, nonce=nonce) for one in verifiers]
+    for one, verdict in zip(verifiers, verdicts, strict=True):
+        if args.backends:
+            print(f"{one.origin}:")
+        print(rendered(verdict, args))
+    if args.save is not None:
+        _save(args.save, [verdict.evidence for verdict in verdicts])
+    return exit_code(_worst(verdicts))
+
+
+def _worst(verdicts: Any) -> Any:
+    from ..verdict import Outcome
+
+    order = (Outcome.REJECTED, Outcome.INCONCLUSIVE, Outcome.VERIFIED)
+    return min((verdict.outcome for verdict in verdicts), key=order.index)
+
+
+def _transport(args: argparse.Namespace) -> RequestsTransport:
+    from ..requests_transport import RequestsTransport
+
+    options: dict[str, Any] = {}
+    if args.connect_to is not None:
+        address, _, port = args.connect_to.rpartition(":")
+        if not address or not port.isdigit() or not 0 < int(port) < 65536:
+            raise ConfigurationError(f"--connect-to is {args.connect_to!r}, ADDRESS:PORT was expected")
+        options["connect_to"] = {"*": (address, int(port))}
+    if args.ca is not None:
+        options["ca_file"] = args.ca
+    return RequestsTransport(**options)
+
+
+def _save(path: str, reports: list[SavedReport | None]) -> None:
+    for index, report in enumerate(reports):
+        if report is not None:
+            stem, dot, suffix = path.rpartition(".")
+            name = path if len(reports) == 1 else f"{stem or suffix}-{index}{dot}{suffix if stem else ''}"
+            report.save(name)

@@ -1,0 +1,104 @@
+"""From an exchange, its signature and the attestation to one judgement; pure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from datetime import datetime
+from typing import Final, TypeAlias
+
+from .appraisal import appraise, fold
+from .claims.exchange import AttestedSigner, ExchangeSubject, ResponseSignature
+from .claims.problem import Problem
+from .conclusion import decisive_line
+from .exchange import Exchange
+from .policy import Policy
+from .verdict import AttestationVerdict, Outcome, Status, VerifiedExchange
+
+__all__ = ["ExchangeGaps", "conclude_exchange"]
+
+ExchangeGaps: TypeAlias = Callable[[str | None, AttestationVerdict], tuple[str, ...]]
+"""What the signature of a role (None: nothing is proven) leaves open, given the attestation."""
+
+_BOUNDARIES: Final = {
+    "model": "The model's attested key signed exactly this request and this response.",
+    "gateway": "The gateway's attested key signed exactly this request and this response; nothing shows that a model "
+    "machine produced it.",
+}
+
+
+def conclude_exchange(
+    exchange: Exchange,
+    attestation: AttestationVerdict,
+    signature: ResponseSignature | Problem,
+    *,
+    policy: Policy,
+    checks: Collection[str],
+    gaps: ExchangeGaps,
+    at: datetime,
+    seen_before: bool | None,
+) -> VerifiedExchange:
+    """Judge one exchange as of an aware time; ``checks`` are the ids that apply to the provider's exchanges."""
+    subject = ExchangeSubject(
+        provider=attestation.provider,
+        evaluated_at=at,
+        test_roots=attestation.test_roots,
+        model=exchange.model,
+        chat_id=exchange.chat_id,
+        stated_chat_id=exchange.stated_chat_id,
+        request_digest=exchange.request_digest,
+        response_digest=exchange.response_digest,
+        streamed=exchange.streamed,
+        finished=exchange.finished,
+        signature=signature,
+        attestation_outcome=attestation.outcome.value,
+        attestation_expires_at=attestation.expires_at,
+        signers=_signers(attestation),
+        seen_before=seen_before,
+        peer_fingerprint=None if exchange.peer_spki is None else hashlib.sha256(exchange.peer_spki).digest(),
+        attested_fingerprint=attestation.attested_tls_spki,
+    )
+    results = appraise(subject, policy, dict.fromkeys(checks, ("exchange",)))
+    outcome = fold(results)
+    signed_by = signature.signer_role if outcome is Outcome.VERIFIED and not isinstance(signature, Problem) else None
+    passes = sum(result.status is Status.PASS for result in results)
+    return VerifiedExchange(
+        attestation=attestation,
+        model=exchange.model,
+        chat_id=exchange.chat_id,
+        outcome=outcome,
+        request_digest=subject.request_digest.hex(),
+        response_digest=subject.response_digest.hex(),
+        signed_by=signed_by,
+        signer=signature.address.hex() if signed_by and not isinstance(signature, Problem) else None,
+        evaluated_at=at,
+        trust_boundary=_boundary(signed_by, attestation),
+        gaps=(*gaps(signed_by, attestation), *attestation.gaps),
+        checks=results,
+        conclusion=decisive_line(
+            outcome,
+            [("exchange", result) for result in results],
+            policy,
+            at=at,
+            expires_at=None,
+            proven=f"signed by the attested key of the {signed_by}, {passes} checks passed",
+            test_roots=attestation.test_roots,
+        ),
+    )
+
+
+def _signers(attestation: AttestationVerdict) -> tuple[AttestedSigner, ...]:
+    return tuple(
+        AttestedSigner(
+            subject=subject.id, role=subject.role, algorithm=key.algorithm, address=bytes.fromhex(key.address)
+        )
+        for subject in attestation.subjects
+        for key in subject.attested_keys
+        if key.use == "signing"
+    )
+
+
+def _boundary(signed_by: str | None, attestation: AttestationVerdict) -> str:
+    if signed_by is None:
+        return "Nothing is proven about this exchange, since it is not VERIFIED."
+    return f"{_BOUNDARIES[signed_by]} {attestation.trust_boundary}"

@@ -1,0 +1,61 @@
+"""What little has to be known of an OpenAI-compatible request and response: a stream or not, its end, its id.
+
+Digests are taken over the bytes themselves. Nothing here changes them, and a body that cannot be read has no id.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+from ..errors import FormatError
+from ..limits import MAX_CHAT_BODY, MAX_CHAT_ID
+from .strict_json import JsonValue, loads
+
+__all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream"]
+
+_ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CHAT_ID}}}\Z")
+_DONE: Final = b"[DONE]"
+
+
+def asks_for_stream(request_body: bytes) -> bool:
+    """True when a request asks for a streamed answer; a body that is no JSON object asks for none."""
+    document = _object(request_body)
+    return document is not None and document.get("stream") is True
+
+
+def is_stream(response_body: bytes) -> bool:
+    """True when a response has the form of server-sent events (WHATWG HTML, section 9.2)."""
+    return response_body.lstrip(b"\r\n").startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+
+
+def is_finished(response_body: bytes) -> bool:
+    """True when the last event of a stream is ``[DONE]``."""
+    last = b""
+    for line in response_body.splitlines():
+        if line.startswith(b"data:"):
+            last = line
+    return last.removeprefix(b"data:").strip() == _DONE and response_body.endswith((b"\n", b"\r"))
+
+
+def chat_id_of(response_body: bytes) -> str | None:
+    """The ``id`` of a completion, or of the first chunk of a stream; None where it cannot be read."""
+    document = next(_chunks(response_body), None) if is_stream(response_body) else _object(response_body)
+    value = None if document is None else document.get("id")
+    return value if isinstance(value, str) and _ID.match(value) else None
+
+
+def _chunks(body: bytes) -> Iterator[dict[str, JsonValue]]:
+    for line in body.splitlines():
+        document = _object(line.removeprefix(b"data:").strip()) if line.startswith(b"data:") else None
+        if document is not None:
+            yield document
+
+
+def _object(body: bytes) -> dict[str, JsonValue] | None:
+    try:
+        document = loads(body, what="the body", limit=MAX_CHAT_BODY)
+    except FormatError:
+        return None
+    return document if isinstance(document, dict) else None

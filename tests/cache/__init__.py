@@ -1,0 +1,1 @@
+"""Tests of the verdict cache, of single flight and of the endorsement cache."""
