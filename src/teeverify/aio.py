@@ -6,7 +6,11 @@ Nothing here starts an event loop, so it works inside a running one, a notebook 
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
+import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
@@ -70,10 +74,27 @@ async def run_async(flow: Flow[T], transport: AsyncTransport) -> T:
     width = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
     answers: tuple[Answer, ...] | None = None
     while True:
-        batch, finished = await asyncio.to_thread(_step, flow, answers)
+        step: tuple[tuple[Request, ...], _Finished[T] | None] = await _off_loop(_step, flow, answers)
+        batch, finished = step
         if finished is not None:
             return finished.value
         answers = tuple(await asyncio.gather(*(_ask(transport, request, width) for request in batch)))
+
+
+async def _off_loop(work: Callable[..., T], *arguments: object) -> T:
+    """Run work that takes milliseconds and waits for nothing in a thread.
+
+    Not in the event loop's default executor: its threads may all be waiting for the very flight that needs one.
+    """
+    context = contextvars.copy_context()
+    loop = asyncio.get_running_loop()
+    result: T = await loop.run_in_executor(_threads(), functools.partial(context.run, work, *arguments))
+    return result
+
+
+@functools.lru_cache(maxsize=1)
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2), "teeverify-steps")
 
 
 @frozen
@@ -152,8 +173,9 @@ class AsyncVerifier:
     ) -> VerifiedExchange:
         """See `Verifier.verify_exchange`."""
         held = await self.attestation_cached(exchange.model, now=now) if attestation is None else attestation
-        return await run_async(self.verifier.exchange_flow(exchange, held, now=now), self.transport)
+        judged = await run_async(self.verifier.exchange_flow(exchange, held, now=now), self.transport)
+        return self.verifier.accept(exchange, judged)  # at once: a call that was cancelled has accepted nothing
 
     async def verify_saved(self, report: SavedReport, *, at: datetime | None = None) -> AttestationVerdict:
         """See `Verifier.verify_saved`; it runs in a thread."""
-        return await asyncio.to_thread(self.verifier.verify_saved, report, at=at)
+        return await _off_loop(functools.partial(self.verifier.verify_saved, report, at=at))

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timezone
 from typing import Final
 
-from .cache_entry import CacheKey, HeldVerdict, Slot, check_belongs, hold_decided, hold_outage
+from .cache_entry import CacheKey, HeldVerdict, Slot, check_belongs, hold_decided, hold_outage, shifted
 from .errors import ConfigurationError
 from .single_flight import SingleFlight
 from .verdict import AttestationVerdict, Outcome
@@ -120,11 +120,13 @@ class VerdictCache:
         if held is not None:
             return held.verdict
 
-        def work() -> HeldVerdict:
-            found = self._find(key, now)  # another flight may have landed since we looked
-            return self._keep(key, verify(), now) if found is None else found
+        clock = self._going_on(now)
 
-        return self._flights.run(key, work, lambda held: self._suits(held, now)).verdict
+        def work() -> HeldVerdict:
+            found = self._find(key, clock())  # another flight may have landed since we looked
+            return self._keep(key, verify(), clock()) if found is None else found
+
+        return self._flights.run(key, work, lambda held: self._suits(held, clock())).verdict
 
     async def get_or_verify_async(
         self, key: CacheKey, verify: Callable[[], Awaitable[AttestationVerdict]], *, now: datetime | None = None
@@ -137,11 +139,13 @@ class VerdictCache:
         if held is not None:
             return held.verdict
 
-        async def work() -> HeldVerdict:
-            found = self._find(key, now)
-            return self._keep(key, await verify(), now) if found is None else found
+        clock = self._going_on(now)
 
-        return (await self._flights.run_async(key, work, lambda held: self._suits(held, now))).verdict
+        async def work() -> HeldVerdict:
+            found = self._find(key, clock())
+            return self._keep(key, await verify(), clock()) if found is None else found
+
+        return (await self._flights.run_async(key, work, lambda held: self._suits(held, clock()))).verdict
 
     def forget(self, key: CacheKey) -> None:
         """Drop what is held under a key; later callers do not wait for a verification that is under way."""
@@ -160,6 +164,13 @@ class VerdictCache:
         if at.tzinfo is None:
             raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
         return at
+
+    def _going_on(self, now: datetime | None) -> Callable[[], datetime | None]:
+        """A time that was given, as it goes on while the caller waits; None stays the wall clock."""
+        if now is None:
+            return lambda: None
+        begun = self._monotonic()
+        return lambda: shifted(now, self._monotonic() - begun)
 
     def _find(self, key: CacheKey, now: datetime | None) -> HeldVerdict | None:
         """Without the lock: each step is one atomic read, and a slot's entries are replaced whole."""
@@ -192,15 +203,23 @@ class VerdictCache:
                     slot.decided = None
             else:
                 held = hold_decided(verdict, wall, mono, ttl=self._lives[verdict.outcome])
-                stands = held.stands(wall, mono)
-                if not stands and verdict.outcome is Outcome.VERIFIED:
+                if not held.stands(wall, mono):
+                    if verdict.outcome is Outcome.REJECTED:
+                        self._slots.pop(key, None)
                     return held
-                slot.decided, slot.outage, slot.failures = held if stands else None, None, 0
+                slot.decided, slot.outage, slot.failures = held, None, 0
+                if verdict.outcome is Outcome.REJECTED:
+                    self._drop_other_tls_keys(key)
             self._store(key, slot)
             return held
 
     def _pause(self, slot: Slot) -> float:
         return min(self._backoff * 2.0 ** min(slot.failures, 32), self._max_backoff)
+
+    def _drop_other_tls_keys(self, key: CacheKey) -> None:
+        """A rejection casts doubt on every machine behind the name, whichever TLS key it has; the lock is held."""
+        for other in [other for other in self._slots if other != key and other.without_tls_key == key.without_tls_key]:
+            del self._slots[other]
 
     def _store(self, key: CacheKey, slot: Slot) -> None:
         """Put a slot in its place; the lock is held."""

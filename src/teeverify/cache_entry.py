@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from .errors import ConfigurationError
 from .limits import CLOCK_SKEW
 from .roots import PRODUCTION_ROOTS
 from .verdict import AttestationVerdict, Outcome
 
-__all__ = ["CacheKey", "HeldVerdict", "Slot", "check_belongs", "hold_decided", "hold_outage"]
+__all__ = ["CacheKey", "HeldVerdict", "Slot", "check_belongs", "hold_decided", "hold_outage", "shifted"]
 
 _FIRST: Final = datetime.min.replace(tzinfo=timezone.utc)
 _LAST: Final = datetime.max.replace(tzinfo=timezone.utc)
@@ -36,6 +36,11 @@ class CacheKey:
     tls_spki: str
     policy_digest: str
     roots: str = ""
+
+    @property
+    def without_tls_key(self) -> CacheKey:
+        """The key for whichever connection."""
+        return evolve(self, tls_spki="")
 
 
 class HeldVerdict:
@@ -103,11 +108,12 @@ def hold_decided(verdict: AttestationVerdict, wall: datetime, mono: float, *, tt
     A VERIFIED verdict without ``expires_at`` never stands.
     """
     judged = verdict.evaluated_at
-    end = _shifted(judged, ttl)
+    end = shifted(judged, ttl)
     if verdict.outcome is Outcome.VERIFIED:
         end = _FIRST if verdict.expires_at is None else min(end, verdict.expires_at)
     age = max(0.0, (wall - judged).total_seconds())
-    return HeldVerdict(verdict, wall, mono, start=_shifted(judged, -CLOCK_SKEW), end=end, lives=ttl - age)
+    lives = min(ttl - age, (end - wall).total_seconds())  # by the monotonic clock too: the wall clock may be set back
+    return HeldVerdict(verdict, wall, mono, start=shifted(judged, -CLOCK_SKEW), end=end, lives=lives)
 
 
 def hold_outage(verdict: AttestationVerdict, wall: datetime, mono: float, *, pause: float) -> HeldVerdict:
@@ -127,6 +133,8 @@ def check_belongs(key: CacheKey, verdict: AttestationVerdict) -> None:
                 f"the verdict's {name} is {getattr(verdict, name)!r}, its cache key says {getattr(key, name)!r}: "
                 "hold a verdict under its own key"
             )
+    if verdict.roots_digest and verdict.roots_digest != (key.roots or PRODUCTION_ROOTS.digest):
+        raise ConfigurationError("the verdict was judged under other trust anchors than its cache key names")
     if verdict.test_roots and key.roots in _PRODUCTION:
         raise ConfigurationError("a verdict under test roots was to be held under a key of the vendors' own roots")
     if verdict.outcome is Outcome.VERIFIED and key.tls_spki:
@@ -137,8 +145,8 @@ def check_belongs(key: CacheKey, verdict: AttestationVerdict) -> None:
         raise ConfigurationError("a time of the verdict has no time zone: pass aware times, for example in UTC")
 
 
-def _shifted(moment: datetime, seconds: float) -> datetime:
-    """The time so many seconds later, or the last or first that there is."""
+def shifted(moment: datetime, seconds: float) -> datetime:
+    """The aware time so many seconds later (earlier, where negative), or the last or first that there is."""
     try:
         return moment + timedelta(seconds=seconds)
     except OverflowError:

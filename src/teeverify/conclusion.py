@@ -77,6 +77,7 @@ def conclude_session(
             test_roots=roots.test,
         ),
         test_roots=roots.test,
+        roots_digest=roots.digest,
     )
 
 

@@ -6,6 +6,7 @@ import hashlib
 
 from attrs import field, frozen
 
+from .challenge import checked_model
 from .errors import ConfigurationError
 from .formats.chat_body import asks_for_stream, chat_id_of, is_finished, is_stream
 from .limits import MAX_CHAT_BODY, MAX_CHAT_ID
@@ -27,7 +28,7 @@ class Exchange:
         peer_spki: DER SubjectPublicKeyInfo of the connection that carried the exchange, where it is known.
 
     Raises:
-        ConfigurationError: a body is not bytes or too long, or the chat id is not a short text.
+        ConfigurationError: a body is not bytes or too long, or another value is not what it should be.
     """
 
     model: str
@@ -43,8 +44,11 @@ class Exchange:
             body = getattr(self, name)
             if not isinstance(body, bytes) or len(body) > MAX_CHAT_BODY:
                 raise ConfigurationError(f"{name} is not at most {MAX_CHAT_BODY} bytes: pass the exact bytes")
-        if self.chat_id is not None and not (self.chat_id.isprintable() and 0 < len(self.chat_id) <= MAX_CHAT_ID):
+        if self.chat_id is not None and not _is_chat_id(self.chat_id):
             raise ConfigurationError(f"chat_id is not a text of 1 to {MAX_CHAT_ID} printable characters")
+        if not isinstance(self.peer_spki, bytes | None):
+            raise ConfigurationError("peer_spki is not bytes: pass the DER SubjectPublicKeyInfo of the connection")
+        checked_model(self.model)
         object.__setattr__(self, "stated_chat_id", chat_id_of(self.response_body))
         if self.chat_id is None:
             object.__setattr__(self, "chat_id", self.stated_chat_id)
@@ -68,3 +72,7 @@ class Exchange:
     def finished(self) -> bool:
         """True when the stream came to its ``[DONE]``."""
         return is_finished(self.response_body)
+
+
+def _is_chat_id(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_CHAT_ID

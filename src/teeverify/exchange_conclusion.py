@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from typing import Final, TypeAlias
+
+import attrs
 
 from .appraisal import appraise, fold
 from .claims.exchange import AttestedSigner, ExchangeSubject, ResponseSignature
@@ -13,9 +15,9 @@ from .claims.problem import Problem
 from .conclusion import decisive_line
 from .exchange import Exchange
 from .policy import Policy
-from .verdict import AttestationVerdict, Outcome, Status, VerifiedExchange
+from .verdict import AttestationVerdict, CheckResult, Outcome, Status, VerifiedExchange
 
-__all__ = ["ExchangeGaps", "conclude_exchange"]
+__all__ = ["ExchangeGaps", "as_replayed", "conclude_exchange"]
 
 ExchangeGaps: TypeAlias = Callable[[str | None, AttestationVerdict], tuple[str, ...]]
 """What the signature of a role (None: nothing is proven) leaves open, given the attestation."""
@@ -25,6 +27,10 @@ _BOUNDARIES: Final = {
     "gateway": "The gateway's attested key signed exactly this request and this response; nothing shows that a model "
     "machine produced it.",
 }
+
+_UNKNOWN_CHANNEL: Final = (
+    "Which TLS key the prompt itself went to is not known here: pin the connection, and pass its peer_spki."
+)
 
 
 def conclude_exchange(
@@ -61,7 +67,6 @@ def conclude_exchange(
     results = appraise(subject, policy, dict.fromkeys(checks, ("exchange",)))
     outcome = fold(results)
     signed_by = signature.signer_role if outcome is Outcome.VERIFIED and not isinstance(signature, Problem) else None
-    passes = sum(result.status is Status.PASS for result in results)
     return VerifiedExchange(
         attestation=attestation,
         model=exchange.model,
@@ -73,17 +78,49 @@ def conclude_exchange(
         signer=signature.address.hex() if signed_by and not isinstance(signature, Problem) else None,
         evaluated_at=at,
         trust_boundary=_boundary(signed_by, attestation),
-        gaps=(*gaps(signed_by, attestation), *attestation.gaps),
+        gaps=(*_channel_gap(results), *gaps(signed_by, attestation), *attestation.gaps),
         checks=results,
-        conclusion=decisive_line(
-            outcome,
-            [("exchange", result) for result in results],
-            policy,
-            at=at,
-            expires_at=None,
-            proven=f"signed by the attested key of the {signed_by}, {passes} checks passed",
-            test_roots=attestation.test_roots,
-        ),
+        conclusion=_line(outcome, results, policy, attestation, at, signed_by),
+    )
+
+
+def as_replayed(judged: VerifiedExchange, policy: Policy) -> VerifiedExchange:
+    """The judgement of an exchange that turned out to be accepted already."""
+    results = tuple(
+        attrs.evolve(result, status=Status.FAIL, reason="replayed", summary="another verification accepted this chat")
+        if result.id == "exchange.first_seen"
+        else result
+        for result in judged.checks
+    )
+    outcome = fold(results)
+    return attrs.evolve(
+        judged,
+        outcome=outcome,
+        checks=results,
+        signed_by=None,
+        signer=None,
+        trust_boundary=_boundary(None, judged.attestation),
+        conclusion=_line(outcome, results, policy, judged.attestation, judged.evaluated_at, None),
+    )
+
+
+def _line(
+    outcome: Outcome,
+    results: Sequence[CheckResult],
+    policy: Policy,
+    attestation: AttestationVerdict,
+    at: datetime,
+    signed_by: str | None,
+) -> str:
+    passes = sum(result.status is Status.PASS for result in results)
+    return decisive_line(
+        outcome,
+        [("exchange", result) for result in results],
+        policy,
+        at=at,
+        expires_at=None,
+        proven=f"signed by the attested key of the {signed_by}, {passes} checks passed",
+        test_roots=attestation.test_roots,
     )
 
 
@@ -98,7 +135,12 @@ def _signers(attestation: AttestationVerdict) -> tuple[AttestedSigner, ...]:
     )
 
 
+def _channel_gap(results: Sequence[CheckResult]) -> tuple[str, ...]:
+    passed = any(result.id == "exchange.channel" and result.status is Status.PASS for result in results)
+    return () if passed else (_UNKNOWN_CHANNEL,)
+
+
 def _boundary(signed_by: str | None, attestation: AttestationVerdict) -> str:
     if signed_by is None:
         return "Nothing is proven about this exchange, since it is not VERIFIED."
-    return f"{_BOUNDARIES[signed_by]} {attestation.trust_boundary}"
+    return f"{_BOUNDARIES[signed_by]} The attested session: {attestation.trust_boundary}"

@@ -12,9 +12,10 @@ from collections.abc import Callable, Generator, Mapping
 from typing import Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
+from attrs.converters import optional
 
-from .errors import AnswerTooLongError, TransportError
-from .limits import MAX_CONCURRENT_REQUESTS
+from .errors import AnswerTooLongError, ConfigurationError, TransportError
+from .limits import MAX_CONCURRENT_REQUESTS, MAX_HEADER, MAX_HEADERS
 
 __all__ = ["Answer", "Flow", "Request", "Response", "Transport", "capped", "run"]
 
@@ -37,19 +38,44 @@ class Request:
     delay: float = 0.0
 
 
+def _by_lower_case(headers: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+    """Header names are compared without case (RFC 9110, section 5.1), whatever a transport made of them."""
+    given: object = headers
+    if not isinstance(given, Mapping) or not all(map(_is_header, given.items())):
+        raise ConfigurationError("the headers of a Response are not texts with tuples of texts: correct the transport")
+    merged: dict[str, tuple[str, ...]] = {}
+    for name, values in headers.items():
+        merged[name.lower()] = (*merged.get(name.lower(), ()), *values)
+    return merged
+
+
+def _is_header(entry: tuple[object, object]) -> bool:
+    name, values = entry
+    return isinstance(name, str) and isinstance(values, tuple | list) and all(isinstance(v, str) for v in values)
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, bytes | bytearray | memoryview):
+        return bytes(data)
+    raise ConfigurationError(f"a Response was made with {type(data).__name__} for bytes: correct the transport")
+
+
 @frozen(kw_only=True)
 class Response:
     """One HTTP answer.
 
-    ``headers`` are lower-case names with their values. ``body`` holds the bytes after transfer coding and before
-    anything else. ``peer_spki`` is the DER SubjectPublicKeyInfo of the certificate that the server showed on this very
-    connection, or None where that was not recorded.
+    ``headers`` are names, which become lower-case, with their values. ``body`` holds the bytes after transfer coding
+    and before anything else. ``peer_spki`` is the DER SubjectPublicKeyInfo of the certificate that the server showed on
+    this very connection, or None where that was not recorded.
+
+    Raises:
+        ConfigurationError: a value is of another type.
     """
 
     status: int
-    headers: Mapping[str, tuple[str, ...]] = field(repr=False)
-    body: bytes = field(repr=False)
-    peer_spki: bytes | None = field(default=None, repr=False)
+    headers: Mapping[str, tuple[str, ...]] = field(repr=False, converter=_by_lower_case)
+    body: bytes = field(repr=False, converter=_as_bytes)
+    peer_spki: bytes | None = field(default=None, repr=False, converter=optional(_as_bytes))
 
 
 Answer: TypeAlias = Response | TransportError
@@ -69,7 +95,7 @@ class Transport(Protocol):
         """Answer one request.
 
         Raises:
-            TransportError: no answer could be had.
+            TransportError: no answer could be had; anything else that is raised is not caught.
         """
         ...
 
@@ -95,10 +121,25 @@ def run(flow: Flow[T], transport: Transport, *, sleep: Callable[[float], None] =
 
 
 def capped(response: Response, request: Request) -> Answer:
-    """The response, or an error in its place when its body is longer than the request allows."""
-    if len(response.body) <= request.limit:
-        return response
-    return AnswerTooLongError(f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted")
+    """The response, or an error in its place when it is longer than the request allows or cannot be an answer at all.
+
+    What a saved report cannot hold is no answer, so that a verdict's evidence can always be saved and read back.
+    """
+    given: object = response
+    if not isinstance(given, Response) or type(response.status) is not int:
+        raise ConfigurationError("a transport returned something else than a Response: correct the transport")
+    if len(response.body) > request.limit:
+        return AnswerTooLongError(
+            f"the answer is {len(response.body)} bytes long, at most {request.limit} are accepted"
+        )
+    if not 100 <= response.status <= 599:
+        return TransportError(f"the answer has the status {response.status}, which HTTP does not know")
+    values = [value for values in response.headers.values() for value in values]
+    if len(response.headers) > MAX_HEADERS or sum(map(len, values)) > MAX_HEADER:
+        return TransportError("the answer has more or longer headers than are accepted")
+    if not all(text.isprintable() or text.isascii() for text in (*response.headers, *values)):
+        return TransportError("the answer has a header that is not text")
+    return response
 
 
 def _ask_all(ask: Callable[[Request], Answer], batch: tuple[Request, ...], *, side_by_side: bool) -> tuple[Answer, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -16,6 +17,9 @@ _OWN_HEADERS: Final = frozenset(
     {"host", "content-length", "transfer-encoding", "connection", "cookie", "proxy-authorization"}
 )
 """Headers that a transport makes itself, or never sends."""
+_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE: Final = re.compile(r"[\t -~]*")
+"""RFC 9110 section 5, without bytes beyond ASCII."""
 _MAX_HEADER_BYTES: Final = 64 << 10
 """Names and values together; usual servers stop at 8 to 32 KiB."""
 _MAX_LENGTH_DIGITS: Final = 19
@@ -33,12 +37,14 @@ def headers_to_send(request: Request, target: Target, authorizations: Mapping[Or
     A request that has an ``Authorization`` header of its own keeps that one.
 
     Raises:
-        TransportError: the request brings a header that only the transport may set.
+        TransportError: the request brings a header that only the transport may set, or that no header can be.
     """
     headers = {name: value for name, value in request.headers.items() if name.lower() != "accept-encoding"}
     names = {name.lower() for name in headers}
     if names & _OWN_HEADERS:
         raise TransportError(f"a request brought the header {min(names & _OWN_HEADERS)}, which it may not set")
+    if not all(_NAME.fullmatch(name) and _VALUE.fullmatch(value) for name, value in headers.items()):
+        raise TransportError("a request brought a header with a character that headers do not have")
     headers["Accept-Encoding"] = "identity"
     if "user-agent" not in names:
         headers["User-Agent"] = "teeverify"
@@ -79,8 +85,8 @@ class Body:
 
     @property
     def room(self) -> int:
-        """How many bytes may still come, and one more, by which an endless body shows itself."""
-        return self._limit + 1 - self._bytes.tell()
+        """How many bytes to read at most: those that may still come, and one more, by which an endless body shows."""
+        return max(1, self._limit + 1 - self._bytes.tell())
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes.

@@ -15,6 +15,8 @@ MAX_POLICY: Final = 1 << 20
 """A policy file. Shipped ones are below 20 KiB."""
 MAX_EXCHANGES: Final = 512
 """Recorded exchanges in one saved report; captures hold up to 60."""
+MAX_HEADERS: Final = 256
+"""Header names of one answer; 10 to 40 are usual."""
 MAX_HEADER: Final = 64 << 10
 """All values of one recorded header, in characters; Intel's percent-encoded certificate chains are 3 KiB."""
 MAX_REPORT_BODY: Final = 8 << 20

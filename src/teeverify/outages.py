@@ -49,7 +49,7 @@ def outage(error: BaseException, place: object) -> TransportError:
         place: the server's origin, for the sentence.
     """
     causes = list(_causes(error))
-    for judge in (_final, _passing, _improper):
+    for judge in (_final, _passing, _of_the_system, _improper):
         for cause in causes:
             found = judge(cause, place)
             if found is not None:
@@ -63,7 +63,7 @@ def _final(cause: BaseException, place: object) -> TransportError | None:
         return cause
     if isinstance(cause, PinnedKeyError):
         return KeyMismatchError(f"{place} showed another TLS key than a pinned one; nothing was sent to it")
-    if isinstance(cause, ssl.SSLCertVerificationError):
+    if isinstance(cause, ssl.SSLCertVerificationError) and hasattr(cause, "verify_code"):  # not aiohttp's wrapper
         fault = _CERTIFICATE_FAULTS.get(cause.verify_code, f"was refused (OpenSSL code {cause.verify_code})")
         return TransportError(f"the certificate of {place} {fault}; nothing was sent to it")
     if isinstance(cause, UnicodeError):
@@ -88,9 +88,13 @@ def _passing(cause: BaseException, place: object) -> TransportError | None:
         sentence = f"TLS with {place} failed ({reason})"
     elif isinstance(cause, IncompleteRead):
         sentence = f"the answer of {place} ended too early"
-    elif isinstance(cause, OSError) and cause.errno is not None:
-        sentence = f"the connection to {place} failed (error {cause.errno} of the operating system)"
     return None if sentence is None else PassingError(sentence)
+
+
+def _of_the_system(cause: BaseException, place: object) -> TransportError | None:
+    if isinstance(cause, OSError) and cause.errno is not None:
+        return PassingError(f"the connection to {place} failed (error {cause.errno} of the operating system)")
+    return None
 
 
 def _improper(cause: BaseException, place: object) -> TransportError | None:

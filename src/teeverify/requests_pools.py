@@ -119,6 +119,7 @@ def _new_context(verify: Any, cert: Any, pins: frozenset[bytes] | None) -> ssl.S
     path = DEFAULT_CA_BUNDLE_PATH if verify is True else os.fspath(verify)
     folder = os.path.isdir(path)
     context = ssl.create_default_context(cafile=None if folder else path, capath=path if folder else None)
+    context.options |= ssl.OP_NO_RENEGOTIATION  # so that the key which is noted stays the connection's
     if cert:
         context.load_cert_chain(*([cert] if isinstance(cert, str) else cert))
     return bound_to_deadlines(context if pins is None else hold_to_keys(context, pins))

@@ -178,7 +178,8 @@ class RequestsTransport:
         except (PassingError, urllib3.exceptions.HTTPError, *FAILURES) as error:
             behind = isinstance(error, urllib3.exceptions.ProxyError)
             place = f"the proxy on the way to {target.origin}" if behind else str(target.origin)
-            found = outage(error, place)
+            silent = isinstance(error, urllib3.exceptions.TimeoutError)  # urllib3 1.26 does not say what it wraps
+            found = outage(TimeoutError() if silent else error, place)
             if isinstance(found, PassingError) and time.monotonic() >= deadline:
                 found = outage(DeadlineError(), place)
             raise found from None

@@ -21,7 +21,15 @@ from .exchange import Exchange
 from .flow import Request, Response
 from .formats.encodings import decode_base64, decode_hex
 from .formats.strict_json import JsonValue, loads
-from .limits import MAX_CHAT_BODY, MAX_CHAT_ID, MAX_EXCHANGES, MAX_HEADER, MAX_REPORT_BODY, MAX_SAVED_REPORT
+from .limits import (
+    MAX_CHAT_BODY,
+    MAX_CHAT_ID,
+    MAX_EXCHANGES,
+    MAX_HEADER,
+    MAX_HEADERS,
+    MAX_REPORT_BODY,
+    MAX_SAVED_REPORT,
+)
 
 __all__ = ["MEDIA_TYPE", "RecordedExchange", "SavedReport", "format_time", "parse_time"]
 
@@ -82,7 +90,11 @@ class SavedReport:
             raise SavedReportError(str(error)) from None
 
     def to_bytes(self) -> bytes:
-        """Write the report as UTF-8 JSON; reading it back gives an equal report."""
+        """Write the report as UTF-8 JSON; reading it back gives a report that is judged alike.
+
+        Raises:
+            SavedReportError: it is longer than a saved report may be, or holds text that is none.
+        """
         document: dict[str, JsonValue] = {
             "media_type": MEDIA_TYPE,
             "provider": self.provider,
@@ -93,7 +105,16 @@ class SavedReport:
         }
         if self.exchange is not None:
             document["exchange"] = _write_chat(self.exchange)
-        return json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+        try:
+            data = json.dumps(document, indent=1, ensure_ascii=False).encode("utf-8") + b"\n"
+        except UnicodeEncodeError:
+            raise SavedReportError("the report holds text that is not Unicode, so it cannot be saved") from None
+        if len(data) > MAX_SAVED_REPORT:
+            raise SavedReportError(
+                f"the report would be {len(data)} bytes long, at most {MAX_SAVED_REPORT} can be read back: save it "
+                "without the exchange, and keep the request's and the response's bytes in files of their own"
+            )
+        return data
 
     def save(self, path: str | Path) -> None:
         """Write the report to a file.
@@ -209,7 +230,7 @@ def _base64(value: JsonValue, what: str) -> bytes | None:
 
 
 def _headers(value: JsonValue, what: str) -> Mapping[str, tuple[str, ...]]:
-    if not isinstance(value, dict) or len(value) > 256:
+    if not isinstance(value, dict) or len(value) > MAX_HEADERS:
         raise FormatError("saved_report_shape", f"{what} has no headers object")
     headers: dict[str, tuple[str, ...]] = {}
     for name, values in value.items():

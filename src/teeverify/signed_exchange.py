@@ -21,7 +21,7 @@ from .claims.problem import Problem, ProblemKind
 from .derivation.exchange import derive_signature
 from .errors import ConfigurationError, NotRecordedError, SavedReportError
 from .exchange import Exchange
-from .exchange_conclusion import conclude_exchange
+from .exchange_conclusion import as_replayed, conclude_exchange
 from .flow import Answer, Flow, Request, Response, run
 from .limits import MAX_ACCEPTED_CHATS, MAX_ENDORSEMENT_BODY
 from .policy import Policy
@@ -82,30 +82,44 @@ def signature_flow(place: SignaturePlace, chat_id: str) -> Flow[ResponseSignatur
 
 
 class AcceptedChats:
-    """The ids of accepted chats, so that an old answer is not accepted again; bounded, safe under threads."""
+    """What was accepted, so that an old answer is not accepted again; bounded, safe under threads.
+
+    An exchange is known by its chat id, and by the digests of its request and response: the id may have come from
+    outside the signed bytes.
+    """
 
     def __init__(self, limit: int = MAX_ACCEPTED_CHATS) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._limit = limit
+        self._limit = 2 * limit
         self._lock = threading.Lock()
 
-    def __contains__(self, chat_id: str | None) -> bool:
+    def __contains__(self, exchange: Exchange) -> bool:
         with self._lock:
-            return chat_id in self._seen
+            return any(mark in self._seen for mark in _marks(exchange))
 
-    def add(self, chat_id: str) -> bool:
-        """Remember an id; False when it was known already. Beyond the limit the oldest is forgotten."""
+    def add(self, exchange: Exchange) -> bool:
+        """Remember an exchange; False when it was known already. Beyond the limit the oldest is forgotten."""
+        marks = _marks(exchange)
         with self._lock:
-            if chat_id in self._seen:
-                return False
-            self._seen[chat_id] = None
-            if len(self._seen) > self._limit:
+            known = any(mark in self._seen for mark in marks)
+            self._seen.update(dict.fromkeys(marks))
+            while len(self._seen) > self._limit:
                 self._seen.popitem(last=False)
-            return True
+            return not known
+
+
+def _marks(exchange: Exchange) -> tuple[str, str]:
+    return f"id {exchange.chat_id}", f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"
 
 
 class SignedExchangeVerifier(Verifier):
-    """A verifier of a provider whose machines sign their exchanges."""
+    """A verifier of a provider whose machines sign their exchanges.
+
+    Args:
+        policy: what the caller demands.
+        accepted_chats: remembers what was accepted; by default a memory of this verifier's own.
+        **options: see `Verifier`.
+    """
 
     @abstractmethod
     def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
@@ -115,25 +129,34 @@ class SignedExchangeVerifier(Verifier):
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
         """What the signature of that role does not prove."""
 
-    def __init__(self, policy: Policy, **options: Any) -> None:
+    def __init__(self, policy: Policy, *, accepted_chats: AcceptedChats | None = None, **options: Any) -> None:
         super().__init__(policy, **options)
-        self.accepted_chats = AcceptedChats()
+        self.accepted_chats = AcceptedChats() if accepted_chats is None else accepted_chats
 
     def exchange_flow(
         self, exchange: Exchange, attestation: AttestationVerdict, *, now: datetime | None = None
     ) -> Flow[VerifiedExchange]:
-        """See `Verifier.exchange_flow`."""
-        self._own(attestation, exchange)
+        """See `Verifier.exchange_flow`. A caller with his own I/O passes the result to `accept`."""
+        place = self._place(attestation, exchange)
         recording = Recording()
-        signature = yield from recorded(self._signature(exchange, attestation), recording)
+        signature = yield from recorded(_signature(place, exchange), recording)
         judged = self._conclude(exchange, attestation, signature, now)
         if _reasons(judged) & _REFRESHING:
             attestation = yield from self.attestation_flow(exchange.model, now=now)
             self.hold(attestation, now=now)
-            judged = self._conclude(exchange, attestation, signature, now)
-        if judged.outcome is Outcome.VERIFIED and not self.accepted_chats.add(str(exchange.chat_id)):
-            judged = self._conclude(exchange, attestation, signature, now)  # another thread was faster: it is known now
+            if self._place(attestation, exchange) != place:  # the evidence is to hold what its own replay asks for
+                signature = yield from recorded(_signature(self._place(attestation, exchange), exchange), recording)
+            renewed = self._conclude(exchange, attestation, signature, now)
+            # An outage does not undo a rejection that stood under a good attestation.
+            lost = attestation.outcome is Outcome.INCONCLUSIVE and judged.outcome is Outcome.REJECTED
+            judged = judged if lost else renewed
         return _with_evidence(judged, exchange, recording)
+
+    def accept(self, exchange: Exchange, judged: VerifiedExchange) -> VerifiedExchange:
+        """Remember a VERIFIED exchange; a REJECTED judgement in its place when another was accepted meanwhile."""
+        if judged.outcome is not Outcome.VERIFIED or self.accepted_chats.add(exchange):
+            return judged
+        return as_replayed(judged, self.policy)
 
     def verify_saved_exchange(
         self,
@@ -159,28 +182,21 @@ class SignedExchangeVerifier(Verifier):
         if chat is None:
             raise SavedReportError("the saved report holds no exchange: give the request's and the response's bytes")
         attestation = self.verify_saved(report, at=at, now=now)
-        self._own(attestation, chat)
-        signature = run(self._signature(chat, attestation), ReplayTransport(report), sleep=_no_wait)
+        place = self._place(attestation, chat)
+        signature = run(_signature(place, chat), ReplayTransport(report), sleep=_no_wait)
         judged = self._conclude(chat, attestation, signature, attestation.evaluated_at, replayed=True)
         return attrs.evolve(judged, evidence=attrs.evolve(report, exchange=chat))
 
-    def _signature(self, exchange: Exchange, attestation: AttestationVerdict) -> Flow[ResponseSignature | Problem]:
-        if exchange.chat_id is None:
-            detail = "no signature was asked for, since the chat's id is not known"
-            return Problem(kind=ProblemKind.UNAVAILABLE, code="no_chat_id", detail=detail, where="signature")
-        assert attestation.evidence is not None
-        place = self._signature_place(attestation.evidence)
-        return (yield from signature_flow(place, exchange.chat_id))
-
-    def _own(self, attestation: AttestationVerdict, exchange: Exchange) -> None:
-        """Refuse a verdict that does not speak for this verifier and the exchange."""
-        ours = (self.provider, exchange.model, self.policy.digest, self.roots.test)
-        theirs = (attestation.provider, attestation.model, attestation.policy_digest, attestation.test_roots)
+    def _place(self, attestation: AttestationVerdict, exchange: Exchange) -> SignaturePlace:
+        """Where to ask for the signature; refuses a verdict that does not speak for this verifier and the exchange."""
+        ours = (self.provider, exchange.model, self.policy.digest, self.roots.digest)
+        theirs = (attestation.provider, attestation.model, attestation.policy_digest, attestation.roots_digest)
         if theirs != ours or attestation.evidence is None:
             raise ConfigurationError(
                 "the attestation is of another provider, model, policy or kind of roots than this exchange's, or "
                 "carries no evidence: pass a verdict of this verifier for the same model"
             )
+        return self._signature_place(attestation.evidence)
 
     def _conclude(
         self,
@@ -199,8 +215,15 @@ class SignedExchangeVerifier(Verifier):
             checks=self.exchange_checks,
             gaps=self._exchange_gaps,
             at=self.time(now),
-            seen_before=None if replayed else exchange.chat_id in self.accepted_chats,
+            seen_before=None if replayed else exchange in self.accepted_chats,
         )
+
+
+def _signature(place: SignaturePlace, exchange: Exchange) -> Flow[ResponseSignature | Problem]:
+    if exchange.chat_id is None:
+        detail = "no signature was asked for, since the chat's id is not known"
+        return Problem(kind=ProblemKind.UNAVAILABLE, code="no_chat_id", detail=detail, where="signature")
+    return (yield from signature_flow(place, exchange.chat_id))
 
 
 def _reasons(judged: VerifiedExchange) -> set[str]:

@@ -127,7 +127,7 @@ def verified_peer_spki(tls: ssl.SSLObject | ssl.SSLSocket | None) -> bytes | Non
     if not verifies(tls.context):
         raise TransportError("the client does not verify certificates; without that no channel can be judged")
     try:
-        return spki_of_certificate(tls.getpeercert(binary_form=True) or b"")
+        return spki_of_certificate(tls.getpeercert(True) or b"")  # by place: httpx hands out the object below SSLSocket
     except FormatError:
         raise TransportError("the server's certificate cannot be read, so its key is unknown") from None
 

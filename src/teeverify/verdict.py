@@ -118,7 +118,8 @@ class AttestationVerdict:
 
     ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED
     and is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps``
-    what is not proven. ``evidence`` is the session itself, for saving; judging it offline gives the same outcome.
+    what is not proven. ``roots_digest`` (hex) names the trust anchors. ``evidence`` is the session itself, for saving;
+    judging it offline gives the same outcome.
     """
 
     provider: str
@@ -134,6 +135,7 @@ class AttestationVerdict:
     subjects: tuple[SubjectVerdict, ...]
     conclusion: str = field(repr=False)
     test_roots: bool = False
+    roots_digest: str = field(default="", repr=False)
     evidence: SavedReport | None = field(default=None, repr=False, eq=False)
 
     @property

@@ -6,7 +6,6 @@ threads (`run`), asyncio (`teeverify.aio`), callers with their own I/O, and the 
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
@@ -14,20 +13,19 @@ from typing import TYPE_CHECKING, ClassVar, TypeAlias
 
 import attrs
 
-from .challenge import aware, checked_model, checked_nonce, utc_now
+from .challenge import aware, checked_model, checked_nonce
 from .claims.subject import Subject
 from .conclusion import conclude_session
+from .equipment import Equipped
 from .errors import ConfigurationError
-from .flow import Flow, Transport, run
-from .policy import Policy
-from .roots import PRODUCTION_ROOTS, TrustRoots
+from .flow import Flow, run
+from .roots import TrustRoots
 from .saved import SavedReport
 from .transport import Recording, recorded
 from .verdict import AttestationVerdict, Outcome, SubjectVerdict, VerifiedExchange
 
 if TYPE_CHECKING:
-    from .cache import CacheKey, VerdictCache
-    from .endorsement_cache import EndorsementCache, StagedEndorsements
+    from .endorsement_cache import StagedEndorsements
     from .exchange import Exchange
 
 __all__ = ["Derive", "Verifier"]
@@ -36,7 +34,7 @@ Derive: TypeAlias = Callable[[datetime], tuple[Subject, ...]]
 """Derives the subjects of a collected session, for an aware time of judgement."""
 
 
-class Verifier(ABC):
+class Verifier(Equipped, ABC):
     """What all providers share: challenge, collection, appraisal, conclusion, cache and replay.
 
     A verifier may be shared by threads, and its caches by several verifiers.
@@ -54,73 +52,12 @@ class Verifier(ABC):
         ConfigurationError: the policy is for another provider, or the API key cannot be sent in a header.
     """
 
-    provider: str
-    """Name of the provider."""
     applicable: Mapping[str, Collection[str]]
     """Check ids of this provider and the roles that each applies to."""
-    origin: str
-    """Scheme and host that the caller's prompts go to; a part of the cache key."""
-    algorithm: str = ""
-    """Signing algorithm that is asked for; a part of the cache key."""
     exchange_checks: ClassVar[tuple[str, ...]] = ()
     """Check ids of this provider's signed exchanges; empty where it signs none."""
 
-    def __init__(
-        self,
-        policy: Policy,
-        *,
-        roots: TrustRoots = PRODUCTION_ROOTS,
-        transport: Transport | None = None,
-        api_key: str | None = None,
-        cache: VerdictCache | None = None,
-        endorsements: EndorsementCache | None = None,
-        clock: Callable[[], datetime] | None = None,
-    ) -> None:
-        if policy.provider != self.provider:
-            raise ConfigurationError(
-                f"policy {policy.name!r} is for provider {policy.provider!r}, the evidence is of {self.provider!r}: "
-                f"choose a policy for {self.provider!r}"
-            )
-        if api_key is not None and not (api_key and api_key.isascii() and api_key.isprintable()):
-            raise ConfigurationError("the API key is empty or holds characters that no HTTP header can carry")
-        self.policy = policy
-        self.roots = roots
-        self._transport, self._cache, self._endorsements = transport, cache, endorsements
-        self._making = threading.Lock()
-        self._api_key = api_key
-        self._clock = utc_now if clock is None else clock
-
     # --- live ---------------------------------------------------------------------------------------------------------
-
-    @property
-    def transport(self) -> Transport:
-        """What answers this verifier's requests."""
-        with self._making:
-            if self._transport is None:
-                from .requests_transport import RequestsTransport
-
-                self._transport = RequestsTransport()
-            return self._transport
-
-    @property
-    def cache(self) -> VerdictCache:
-        """The verdicts that are held."""
-        with self._making:
-            if self._cache is None:
-                from .cache import VerdictCache
-
-                self._cache = VerdictCache(wall=self.time)
-            return self._cache
-
-    @property
-    def endorsements(self) -> EndorsementCache:
-        """The answers of Intel and NVIDIA that are held."""
-        with self._making:
-            if self._endorsements is None:
-                from .endorsement_cache import EndorsementCache
-
-                self._endorsements = EndorsementCache(wall=self.time)
-            return self._endorsements
 
     def verify_attestation(
         self, model: str, *, nonce: bytes | None = None, now: datetime | None = None
@@ -151,31 +88,6 @@ class Verifier(ABC):
         key = self.cache_key(model)
         return self.cache.get_or_verify(key, lambda: self.verify_attestation(model, now=now), now=self.time(now))
 
-    def held_attestation(
-        self, model: str, *, tls_spki: bytes | None = None, now: datetime | None = None
-    ) -> AttestationVerdict | None:
-        """The verdict that is held, without asking anybody; None where there is none.
-
-        ``tls_spki`` is the SHA-256 (32 bytes) of the SubjectPublicKeyInfo of a connection: then only a verdict that
-        found the connection to end at this very key will do.
-        """
-        return self.cache.get(self.cache_key(model, tls_spki), now=self.time(now))
-
-    def hold(self, verdict: AttestationVerdict, *, now: datetime | None = None) -> None:
-        """Put a verdict of this verifier into the cache, under its TLS key and as the latest for its model."""
-        at = self.time(now)
-        self.cache.put(self.cache_key(verdict.model), verdict, now=at)
-        if verdict.attested_tls_spki is not None:
-            self.cache.put(self.cache_key(verdict.model, verdict.attested_tls_spki), verdict, now=at)
-
-    def time(self, now: datetime | None = None) -> datetime:
-        """The aware time (UTC) of a call: the one that it names, else the clock's.
-
-        Raises:
-            ConfigurationError: the time has no time zone.
-        """
-        return aware(self._clock() if now is None else now)
-
     def verify_exchange(
         self, exchange: Exchange, *, attestation: AttestationVerdict | None = None, now: datetime | None = None
     ) -> VerifiedExchange:
@@ -190,7 +102,7 @@ class Verifier(ABC):
             ConfigurationError: the provider signs no exchanges, or the verdict is not of this policy and model.
         """
         held = self.attestation_cached(exchange.model, now=now) if attestation is None else attestation
-        return run(self.exchange_flow(exchange, held, now=now), self.transport)
+        return self.accept(exchange, run(self.exchange_flow(exchange, held, now=now), self.transport))
 
     def attestation_flow(
         self, model: str, *, nonce: bytes | None = None, now: datetime | None = None
@@ -229,6 +141,15 @@ class Verifier(ABC):
         )
         return attrs.evolve(verdict, evidence=report)
 
+    def accept(self, exchange: Exchange, judged: VerifiedExchange) -> VerifiedExchange:
+        """Remember an exchange that came out VERIFIED, so that no copy of its answer is accepted again.
+
+        The verify calls do this; a caller who drives `exchange_flow` himself does it with what the flow returns, and
+        goes by what comes back.
+        """
+        del exchange
+        return judged
+
     def exchange_flow(
         self, exchange: Exchange, attestation: AttestationVerdict, *, now: datetime | None = None
     ) -> Flow[VerifiedExchange]:
@@ -239,20 +160,6 @@ class Verifier(ABC):
         """
         del exchange, attestation, now
         raise ConfigurationError(f"provider {self.provider!r} signs no exchanges that could be verified")
-
-    def cache_key(self, model: str, tls_spki: bytes | None = None) -> CacheKey:
-        """The key under which a verdict of this verifier is held; ``tls_spki`` is 32 bytes, None for whichever."""
-        from .cache import CacheKey
-
-        return CacheKey(
-            provider=self.provider,
-            origin=self.origin,
-            model=model,
-            algorithm=self.algorithm,
-            tls_spki="" if tls_spki is None else tls_spki.hex(),
-            policy_digest=self.policy.digest,
-            roots=self.roots.digest,
-        )
 
     @abstractmethod
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from teeverify.verdict import AttestationVerdict, Outcome
@@ -68,6 +70,15 @@ def test_a_recovery_within_the_back_off_ends_it() -> None:
     good = verdict()
     cache.put(KEY, good)
     assert cache.get(KEY) is good
+
+
+def test_the_outage_before_a_decided_verdict_is_forgotten() -> None:
+    clocks = Clocks()
+    cache = cache_at(clocks, backoff=30)
+    cache.put(KEY, verdict(Outcome.INCONCLUSIVE))
+    cache.put(KEY, verdict(expires_at=clocks.now + timedelta(seconds=5)))
+    clocks.advance(6)
+    assert cache.get(KEY) is None
 
 
 def test_a_verifier_that_puts_its_verdict_itself_counts_one_failure() -> None:

@@ -17,6 +17,7 @@ from .verdicts import Clocks, cache_at, key, verdict
 
 MODELS = ("a", "b", "c")
 SECONDS = st.one_of(st.sampled_from([0.0, 0.5, 1.0, 59.0, 60.0, 299.0, 301.0, 599.0, 600.0]), st.floats(0, 1000))
+AGES = st.one_of(SECONDS, st.floats(-400, 0))
 SKEW = timedelta(seconds=CLOCK_SKEW)
 
 
@@ -52,9 +53,9 @@ class CacheMachine(RuleBasedStateMachine):
         self.clocks.jump(seconds)
         self.jumped = True
 
-    @rule(model=st.sampled_from(MODELS), outcome=st.sampled_from(Outcome), age=SECONDS, lives=SECONDS)
+    @rule(model=st.sampled_from(MODELS), outcome=st.sampled_from(Outcome), age=AGES, lives=SECONDS)
     def a_verdict_is_put(self, model: str, outcome: Outcome, age: float, lives: float) -> None:
-        """A verdict that was evaluated some time ago."""
+        """A verdict that was evaluated some time ago, or in the near future of our clock."""
         at = self.clocks.now - timedelta(seconds=age)
         self._put(model, self._verdict(model, outcome, at, lives))
 
@@ -91,10 +92,11 @@ class CacheMachine(RuleBasedStateMachine):
             return
         for asked, puts in self.puts.items():
             if puts and puts[-1].verdict.verified and all(p.verdict.outcome is Outcome.VERIFIED for p in puts):
-                last = puts[-1].verdict
+                last, put_at = puts[-1].verdict, puts[-1].now
                 assert last.expires_at is not None
-                within = self.clocks.now < min(last.expires_at, last.evaluated_at + timedelta(seconds=self.ttl - 0.01))
-                assert self.cache.get(asked) is not None or not within
+                end = min(last.expires_at, last.evaluated_at + timedelta(seconds=self.ttl - 0.01))
+                if last.evaluated_at <= put_at and self.clocks.now < end:
+                    assert self.cache.get(asked) is not None
 
     def _verdict(self, model: str, outcome: Outcome, at: datetime, lives: float) -> AttestationVerdict:
         end = at + timedelta(seconds=lives) if outcome is Outcome.VERIFIED else None

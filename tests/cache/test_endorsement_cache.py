@@ -103,6 +103,14 @@ def test_nothing_is_kept_without_commit(cache: EndorsementCache) -> None:
     assert len(fetched_again(cache)) == len(requests_of(report_of()))
 
 
+def test_only_what_may_be_kept_is_noted(cache: EndorsementCache) -> None:
+    """A session's own report, of megabytes, is not."""
+    staged, failed = StagedEndorsements(), INTEL[0]
+    transport = CountingTransport(report_of(), {failed: spoiled(answer_of(failed), status=500)})
+    run(cache.serve(asked_flow(requests_of(report_of())), staged), transport)
+    assert set(staged.fresh) == {*INTEL, JWKS} - {failed}
+
+
 def test_bypass_asks_everything_and_its_answers_take_the_old_ones_place(
     clocks: Clocks, cache: EndorsementCache
 ) -> None:
@@ -246,7 +254,8 @@ def test_a_flow_that_is_given_up_is_closed(cache: EndorsementCache) -> None:
         finally:
             closed.append(True)
 
-    served = cache.serve(flow(), StagedEndorsements())
+    given = flow()
+    served = cache.serve(given, StagedEndorsements())
     next(served)
     served.close()
     assert closed == [True]

@@ -75,6 +75,16 @@ def test_without_a_longest_age_next_update_decides(clocks: Clocks) -> None:
     assert set(fetched_again(cache)) == {*NEVER, JWKS, *INTEL} - {root}
 
 
+def test_the_dates_are_held_to_the_wall_clock(clocks: Clocks) -> None:
+    cache = endorsement_cache(clocks, max_age=None, jwks_max_age=10 * DAY)
+    clocks.advance(36 * 3600 - CLOCK_SKEW)
+    fill(cache)
+    clocks.jump(CLOCK_SKEW - 1)
+    assert JWKS not in fetched_again(cache)
+    clocks.jump(1)
+    assert JWKS in fetched_again(cache)
+
+
 def test_a_shorter_age_holds_for_the_key_set_too(clocks: Clocks) -> None:
     cache = endorsement_cache(clocks, max_age=60)
     fill(cache)
@@ -94,6 +104,19 @@ def test_the_least_recently_used_goes_first(clocks: Clocks) -> None:
     fill(cache)
     assert len(cache) == len(INTEL)
     assert len(set(fetched_again(cache)) & {*INTEL, JWKS}) == 1
+
+
+def test_to_be_served_is_a_use(clocks: Clocks) -> None:
+    cache = endorsement_cache(clocks, max_entries=len(INTEL) + 1)
+    fill(cache)
+    oldest = next(request for request in requests_of(report_of()) if request.url == INTEL[0])
+    run(cache.serve(asked_flow((oldest,)), StagedEndorsements()), CountingTransport(report_of()))
+    url = "https://api.trustedservices.intel.com/tdx/certification/v4/tcb?fmspc=000000000000"
+    other, staged = Request(method="GET", url=url, limit=1 << 20), StagedEndorsements()
+    answer = answer_of(next(url for url in INTEL if "/tcb?" in url))
+    run(cache.serve(asked_flow((other,)), staged), CountingTransport(report_of(), {url: answer}))
+    cache.commit(staged)
+    assert set(fetched_again(cache)) == {*NEVER, INTEL[1]}
 
 
 def test_clear(cache: EndorsementCache) -> None:

@@ -165,6 +165,15 @@ def test_the_two_forms_of_time(time: bytes, end: datetime | None) -> None:
     assert good_until(url, Response(status=200, headers={}, body=body), at=LONG_AGO) == end
 
 
+@pytest.mark.parametrize(("size", "kept"), [(1 << 19, True), (1 << 20, False)])
+def test_an_answer_that_is_too_long_has_no_end(size: int, kept: bool) -> None:
+    fields = b"\x30\x00\x30\x00\x05\x00\x17\x0d490101000000Z\x04\x83" + size.to_bytes(3, "big") + bytes(size)
+    inner = b"\x30\x83" + len(fields).to_bytes(3, "big") + fields
+    body = b"\x30\x83" + len(inner).to_bytes(3, "big") + inner
+    url = next(url for url in urls(kept=True) if url.endswith(".der"))
+    assert (good_until(url, Response(status=200, headers={}, body=body), at=LONG_AGO) is not None) is kept
+
+
 @pytest.mark.parametrize("url", ["", "https://", "https://[bad", NRAS, "ftp://x/y", JWKS.replace("https", "http")])
 def test_other_urls_have_no_end(url: str) -> None:
     assert good_until(url, _answers(report_of())[JWKS], at=RECORDED_AT) is None

@@ -108,6 +108,41 @@ def test_a_flight_for_which_nobody_waits_is_cancelled() -> None:
     _run(test)
 
 
+def test_nobody_waits_for_a_flight_that_is_being_cancelled() -> None:
+    async def test() -> None:
+        cache, begun, end, mine = cache_at(Clocks()), asyncio.Event(), asyncio.Event(), verdict()
+
+        async def slow_to_end() -> AttestationVerdict:
+            begun.set()
+            try:
+                await end.wait()
+            finally:
+                await end.wait()
+            raise AssertionError
+
+        async def ready() -> AttestationVerdict:
+            return mine
+
+        task = asyncio.create_task(cache.get_or_verify_async(KEY, slow_to_end))
+        await begun.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert await cache.get_or_verify_async(KEY, ready) is mine
+        end.set()
+
+    _run(test)
+
+
+def test_a_verified_verdict_without_end_serves_its_leader_only() -> None:
+    async def test() -> None:
+        cache, verify = cache_at(Clocks()), _Verify(lambda number: verdict(expires_at=None))
+        verify.go.set()
+        answers = await asyncio.gather(*_asking(cache, verify, 3))
+        assert len({id(answer) for answer in answers}) == verify.calls == 3
+
+    _run(test)
+
+
 def test_what_the_first_caller_s_flight_raises_is_his_alone() -> None:
     async def test() -> None:
         error = ConfigurationError("no")

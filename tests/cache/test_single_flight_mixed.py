@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from teeverify import single_flight
+from teeverify.single_flight import SingleFlight
 from teeverify.verdict import AttestationVerdict
 
 from .verdicts import KEY, Clocks, CountingFlights, cache_at, verdict
@@ -84,6 +85,26 @@ def test_threads_and_tasks_of_two_loops(pool: ThreadPoolExecutor, first: str) ->
         answer = caller.result(PATIENCE)
         answers |= {id(one) for one in (answer if isinstance(answer, list) else [answer])}
     assert (len(answers), sources.calls) == (1, 1)
+
+
+def test_a_flight_that_lands_before_its_follower_listens(pool: ThreadPoolExecutor) -> None:
+    cache, sources = cache_at(Clocks()), _Sources()
+
+    class Late(SingleFlight[Any]):
+        """Lets the flight land between the moment at which a follower boards and the one at which he listens."""
+
+        def _board(self, *arguments: Any) -> Any:
+            flight, leads = super()._board(*arguments)
+            if flight is not None and not leads:
+                sources.go.set()
+                assert flight.landed.wait(PATIENCE)
+            return flight, leads
+
+    cache._flights = Late()
+    leader = pool.submit(cache.get_or_verify, KEY, sources.verify)
+    assert sources.begun.acquire(timeout=PATIENCE)
+    follower = asyncio.run(asyncio.wait_for(cache.get_or_verify_async(KEY, sources.verify_async), PATIENCE))
+    assert follower is leader.result(PATIENCE)
 
 
 def test_a_cancelled_first_task_leaves_the_flight_to_a_thread(pool: ThreadPoolExecutor) -> None:

@@ -131,6 +131,22 @@ def test_who_asks_for_another_time_is_not_served(pool: ThreadPoolExecutor, outco
     assert waiting.result(PATIENCE).evaluated_at == tomorrow
 
 
+def test_a_time_that_was_given_goes_on_while_the_caller_waits(pool: ThreadPoolExecutor) -> None:
+    """What the flight brings has run out by then, so who waited does not get it."""
+    clocks = Clocks()
+    cache, mine = cache_at(clocks), verdict(at=START + timedelta(seconds=20))
+    flights = CountingFlights.under(cache)
+    verify = _Verify(lambda number: verdict(expires_at=START + timedelta(seconds=10)))
+    leader = pool.submit(cache.get_or_verify, KEY, verify, now=START)
+    flights.await_callers(1)
+    waiting = pool.submit(cache.get_or_verify, KEY, lambda: mine, now=START)
+    flights.await_callers(1)
+    clocks.advance(20)
+    verify.go.set()
+    assert leader.result(PATIENCE) is not mine
+    assert waiting.result(PATIENCE) is mine
+
+
 def test_a_verified_verdict_without_end_serves_its_leader_only(pool: ThreadPoolExecutor) -> None:
     cache = cache_at(Clocks())
     flights, verify = CountingFlights.under(cache), _Verify(lambda number: verdict(expires_at=None))
@@ -179,17 +195,39 @@ def test_a_verification_that_asks_for_itself_in_disguise(pool: ThreadPoolExecuto
     assert pool.submit(cache.get_or_verify, KEY, verify).result(PATIENCE) is not inner
 
 
-def test_after_forgetting_nobody_boards_the_old_flight(pool: ThreadPoolExecutor) -> None:
+@pytest.mark.parametrize("how", ["forget", "clear"])
+def test_after_forgetting_nobody_boards_the_old_flight(pool: ThreadPoolExecutor, how: str) -> None:
     cache, old, new = cache_at(Clocks()), verdict(), verdict()
     verify = _Verify(lambda number: old)
     before = pool.submit(cache.get_or_verify, KEY, verify)
     assert verify.begun.acquire(timeout=PATIENCE)
-    cache.forget(KEY)
-    assert cache.get_or_verify(KEY, lambda: new) is new
-    cache.clear()
+    if how == "forget":
+        cache.forget(KEY)
+    else:
+        cache.clear()
     assert cache.get_or_verify(KEY, lambda: new) is new
     verify.go.set()
     assert before.result(PATIENCE) is old
+
+
+def test_an_old_flight_that_lands_leaves_the_new_one_in_its_place(pool: ThreadPoolExecutor) -> None:
+    cache = cache_at(Clocks())
+    flights = CountingFlights.under(cache)
+    old, new = _Verify(lambda number: verdict()), _Verify(lambda number: verdict())
+    before = pool.submit(cache.get_or_verify, KEY, old)
+    assert old.begun.acquire(timeout=PATIENCE)
+    cache.forget(KEY)
+    leader = pool.submit(cache.get_or_verify, KEY, new)
+    assert new.begun.acquire(timeout=PATIENCE)
+    old.go.set()
+    before.result(PATIENCE)
+    cache.put(KEY, verdict(Outcome.REJECTED, at=START - timedelta(hours=1)))  # nothing is held now
+    flights.await_callers(2)
+    waiting = pool.submit(cache.get_or_verify, KEY, new)
+    flights.await_callers(1)
+    new.go.set()
+    assert waiting.result(PATIENCE) is leader.result(PATIENCE)
+    assert new.calls == 1
 
 
 def test_a_flight_that_a_fork_left_behind(pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -92,6 +92,12 @@ def test_ttl_counts_from_the_evaluation(clocks: Clocks, cache: VerdictCache) -> 
     assert cache.get(KEY) is None
 
 
+def test_a_verdict_from_ahead_of_our_clock_lives_no_longer(clocks: Clocks, cache: VerdictCache) -> None:
+    cache.put(KEY, verdict(at=START + timedelta(seconds=200)))
+    clocks.advance(600)
+    assert cache.get(KEY) is None
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -167,6 +173,13 @@ def test_a_rejection_evicts_a_verified_verdict(clocks: Clocks, cache: VerdictCac
     assert cache.get(KEY) is rejected
     clocks.advance(60)
     assert cache.get(KEY) is None
+
+
+def test_a_rejection_from_the_future_is_not_kept_for_then(clocks: Clocks, cache: VerdictCache) -> None:
+    cache.put(KEY, verdict(REJECTED, at=START + timedelta(seconds=CLOCK_SKEW + 20)))
+    clocks.advance(30)
+    assert cache.get(KEY) is None
+    assert len(cache) == 0
 
 
 def test_even_a_stale_rejection_evicts_a_verified_verdict(clocks: Clocks, cache: VerdictCache) -> None:

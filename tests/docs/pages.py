@@ -1,9 +1,11 @@
 """The pages of the documentation, taken apart: blocks with the comment in front of them, links, mentions."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(
@@ -15,6 +17,17 @@ PAGES = tuple(
     )
 )
 NAMES = tuple(str(page.relative_to(ROOT)) for page in PAGES)
+LIVE = (
+    "README.md",
+    "docs/embed-in-an-sdk.md",
+    "docs/live-transport.md",
+    "docs/save-and-audit.md",
+    "docs/test-your-integration.md",
+    "docs/tutorial.md",
+    "docs/verify-a-response.md",
+    "docs/verify-before-you-send.md",
+)
+"""Pages that talk to a simulation on loopback; no other page uses a socket."""
 
 _FENCE = re.compile(r"^```(\w*)$")
 _COMMENT = re.compile(r"^<!-- (.*) -->$")
@@ -27,6 +40,11 @@ class Block(NamedTuple):
     language: str
     comment: str
     text: str
+
+
+def live(names: Iterable[str]) -> list[Any]:
+    """Parameters of a test, those of `LIVE` with the mark that lets them use loopback."""
+    return [pytest.param(name, marks=pytest.mark.loopback) if name in LIVE else name for name in names]
 
 
 def text_of(name: str) -> str:

@@ -24,10 +24,12 @@ class AsyncProvider:
         self.provider = provider
         self.now = self.most = 0
         self.gate: asyncio.Event | None = None
+        self.asked = asyncio.Event()
 
     async def send(self, request: Request) -> Response:
         self.now += 1
         self.most = max(self.most, self.now)
+        self.asked.set()
         try:
             if self.gate is not None:
                 await self.gate.wait()
@@ -72,8 +74,7 @@ def test_256_tasks_share_one_flight() -> None:
         provider.gate = asyncio.Event()
         verifier = AsyncVerifier(live_verifier(provider.provider), transport=provider)
         tasks = [asyncio.create_task(verifier.attestation_cached(MODEL, now=AT)) for _ in range(256)]
-        while not provider.now:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(provider.asked.wait(), 20)
         provider.gate.set()
         verdicts = await asyncio.gather(*tasks)
         assert all(verdict is verdicts[0] for verdict in verdicts)
@@ -90,8 +91,7 @@ def test_cancelling_one_caller_does_not_disturb_the_others(victim: int) -> None:
         provider.gate = asyncio.Event()
         verifier = AsyncVerifier(live_verifier(provider.provider), transport=provider)
         tasks = [asyncio.create_task(verifier.attestation_cached(MODEL, now=AT)) for _ in range(8)]
-        while not provider.now:
-            await asyncio.sleep(0.001)
+        await asyncio.wait_for(provider.asked.wait(), 20)
         tasks[victim].cancel()
         await asyncio.sleep(0)
         provider.gate.set()

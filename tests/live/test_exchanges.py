@@ -295,7 +295,8 @@ def test_only_a_verdict_of_this_verifier_and_model_counts() -> None:
         attrs.evolve(own, policy_digest="0" * 64),
         attrs.evolve(own, model="other"),
         attrs.evolve(own, provider="phala"),
-        attrs.evolve(own, test_roots=False),
+        attrs.evolve(own, roots_digest="0" * 64),
+        attrs.evolve(own, roots_digest=""),
         attrs.evolve(own, evidence=None),
     ):
         with pytest.raises(ConfigurationError, match="another provider, model, policy"):

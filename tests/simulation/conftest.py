@@ -16,6 +16,14 @@ def tee_cloud() -> Iterator[SimulatedTee]:
         yield tee
 
 
+@pytest.fixture(scope="module")
+def quiet_tee() -> Iterator[SimulatedTee]:
+    """The gateway with two machines behind it, for all tests of a file; none of them sets a fault."""
+    with SimulatedTee.near(gpus=1, backends=2) as tee:
+        yield tee
+        assert tee.fault is None
+
+
 @pytest.fixture
 def tee_direct() -> Iterator[SimulatedTee]:
     """A model's own host, with one GPU."""

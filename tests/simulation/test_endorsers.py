@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from teeverify.testing import SimulatedTee
-from teeverify.testing.simulation.hosts import DIRECT_HOST
+from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST
 
 from .raw_client import INTEL, NVIDIA, Got, RawClient
 
@@ -114,6 +114,16 @@ def test_intel_answers_before_any_report_was_asked_for() -> None:
         assert client.get("/sgx/certification/v4/pckcrl?encoding=der&ca=platform").status == 200
         assert client.get("/sgx/certification/v4/pckcrl?ca=processor&encoding=der").status == 404
         assert client.post(f"{TCB}90c06f000000", {}).status == 405
+
+
+def test_a_report_of_a_model_host_does_not_change_what_the_gateway_needs() -> None:
+    with SimulatedTee.near(gpus=1) as tee:
+        for host in (CLOUD_HOST, DIRECT_HOST):
+            with RawClient(tee, host) as client:
+                assert client.get(f"/v1/attestation/report?nonce={NONCE}&model={tee.model}").status == 200
+        with RawClient(tee, INTEL, key="") as client:
+            for fmspc in ("90c06f000000", "b0c06f000000"):
+                assert client.get(f"{TCB}{fmspc}").json()["tcbInfo"]["fmspc"] == fmspc
 
 
 def test_answers_are_of_the_time_that_the_simulation_says() -> None:

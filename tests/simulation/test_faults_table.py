@@ -10,7 +10,7 @@ from teeverify.testing.defects import DEFECTS
 from teeverify.testing.simulation import FAULTS
 from teeverify.testing.simulation.faults.transport import TRICKS
 
-ASKED_FOR = [
+ASKED_FOR = (
     "replayed-nonce",
     "swapped-key",
     "other-tls-key",
@@ -26,7 +26,7 @@ ASKED_FOR = [
     "no-compose-manager",
     "clock-ahead",
     "clock-behind",
-]
+)
 
 
 def test_every_defect_is_a_fault() -> None:

@@ -19,9 +19,9 @@ REPORT = "/v1/attestation/report"
 
 
 @pytest.fixture
-def cloud() -> Iterator[SimulatedTee]:
-    with SimulatedTee.near(gpus=1, backends=2) as tee:
-        yield tee
+def cloud(quiet_tee: SimulatedTee) -> SimulatedTee:
+    quiet_tee.log.forget()
+    return quiet_tee
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def test_it_serves_until_it_is_stopped(tmp_path: Path, stop: signal.Signals) -> 
     ) as process:
         assert process.stdout is not None
         assert process.stderr is not None
-        lines = []
+        lines: list[str] = []
         while not lines or "Ctrl-C" not in lines[-1]:
             line = process.stdout.readline()
             assert line, process.stderr.read()

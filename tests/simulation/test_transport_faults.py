@@ -7,15 +7,17 @@ import http.client
 import socket
 import ssl
 from collections.abc import Iterator
+from datetime import datetime, timezone
 
 import pytest
 
 from teeverify.testing import SimulatedTee
+from teeverify.testing.simulation import FAULTS
 from teeverify.testing.simulation.faults.transport import TRICKS
 from teeverify.testing.simulation.hosts import CLOUD_HOST
 
 from .judging import attest
-from .raw_client import DISCOVERY, INTEL, NVIDIA, Got, RawClient
+from .raw_client import DISCOVERY, INTEL, NVIDIA, Got, RawClient, spki_of
 
 pytestmark = pytest.mark.loopback
 
@@ -29,14 +31,10 @@ STATUSES = [int(trick.removeprefix("status-")) for trick in TRICKS if trick.star
 
 
 @pytest.fixture
-def tee(tee_cloud: SimulatedTee) -> Iterator[SimulatedTee]:
-    """Under a fault, all other groups are well."""
-    yield tee_cloud
-    fault = tee_cloud.fault or ""
-    for group, (host, target) in QUESTIONS.items():
-        if not fault.startswith(group):
-            with RawClient(tee_cloud, host) as client:
-                assert client.get(target).json()
+def tee() -> Iterator[SimulatedTee]:
+    """At a fixed time, so that an answer is the same when it is asked for again."""
+    with SimulatedTee.near(gpus=1, at=datetime(2026, 7, 1, tzinfo=timezone.utc)) as tee:
+        yield tee
 
 
 def truth(tee: SimulatedTee, group: str) -> Got:
@@ -50,13 +48,17 @@ def told(tee: SimulatedTee, group: str, trick: str) -> Got:
     return truth(tee, group)
 
 
+def question(tee: SimulatedTee, group: str) -> bytes:
+    """The question of a group, as bytes."""
+    host, target = QUESTIONS[group]
+    return f"GET {target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {tee.api_key}\r\n\r\n".encode()
+
+
 def raw_answer(tee: SimulatedTee, group: str, trick: str) -> tuple[bytes, Exception | None]:
     """Every byte after the request, and how the connection ended where it did not end well."""
     tee.set_fault(f"{group}-{trick}")
-    host, target = QUESTIONS[group]
-    with RawClient(tee, host) as client:
-        key = f"Authorization: Bearer {tee.api_key}"
-        client.socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n\r\n".encode())
+    with RawClient(tee, QUESTIONS[group][0]) as client:
+        client.socket.sendall(question(tee, group))
         received = b""
         try:
             while data := client.socket.recv(65536):
@@ -74,11 +76,11 @@ def parted(received: bytes) -> tuple[dict[str, str], bytes]:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("status", STATUSES)
-def test_statuses(tee: SimulatedTee, group: str, status: int) -> None:
-    got = told(tee, group, f"status-{status}")
-    assert got.status == status
-    assert ("retry-after" in got.headers) is (status == 429)
+def test_statuses(tee: SimulatedTee, group: str) -> None:
+    for status in STATUSES:
+        got = told(tee, group, f"status-{status}")
+        assert got.status == status
+        assert ("retry-after" in got.headers) is (status == 429)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -97,7 +99,7 @@ def test_bodies_that_are_no_answers(tee: SimulatedTee, group: str) -> None:
     assert half == good[: len(good) // 2]
     bomb = told(tee, group, "gzip-bomb")
     assert bomb.headers["content-encoding"] == "gzip"
-    assert len(gzip.decompress(bomb.body)) > 500 * len(bomb.body)
+    assert len(gzip.decompress(bomb.body)) > 900 * len(bomb.body)
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -122,29 +124,32 @@ def test_lengths(tee: SimulatedTee, group: str) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_resets(tee: SimulatedTee, group: str) -> None:
     good = truth(tee, group).body
-    received, error = raw_answer(tee, group, "resets")
-    assert isinstance(error, ConnectionResetError)
-    assert len(parted(received)[1]) <= len(good) // 2
-    assert tee.failures == ()
+    received, _ = raw_answer(tee, group, "resets")
+    headers, body = parted(received)
+    assert body == good[: len(good) // 2]
+    assert headers["content-length"] == str(len(good))
+    with RawClient(tee, QUESTIONS[group][0]) as client:
+        client.socket.sendall(question(tee, group))
+        below_tls = iter(lambda: socket.socket.recv(client.socket, 65536), b"")
+        with pytest.raises(ConnectionResetError):  # TLS calls this an unexpected end
+            list(below_tls)
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_stalls_end_when_the_fault_ends(tee: SimulatedTee, group: str) -> None:
-    host, target = QUESTIONS[group]
     tee.set_fault(f"{group}-stalls")
-    with RawClient(tee, host) as client:
-        client.socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    with RawClient(tee, QUESTIONS[group][0]) as client:
+        client.socket.sendall(question(tee, group))
         tee.set_fault(None)
         assert client.socket.recv(65536) == b""
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_stalls_end_when_the_simulation_ends(group: str) -> None:
-    host, target = QUESTIONS[group]
     tee = SimulatedTee.near(gpus=1, fault=f"{group}-stalls").start()
-    client = RawClient(tee, host)
+    client = RawClient(tee, QUESTIONS[group][0])
     try:
-        client.socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+        client.socket.sendall(question(tee, group))
         tee.close()
         assert client.socket.recv(65536) == b""
     finally:
@@ -156,11 +161,9 @@ def test_stalls_end_when_the_simulation_ends(group: str) -> None:
 @pytest.mark.parametrize("group", GROUPS)
 def test_drips(tee: SimulatedTee, group: str) -> None:
     good = truth(tee, group).body
-    host, target = QUESTIONS[group]
     tee.set_fault(f"{group}-drips")
-    with RawClient(tee, host) as client:
-        key = f"Authorization: Bearer {tee.api_key}"
-        client.socket.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\n{key}\r\n\r\n".encode())
+    with RawClient(tee, QUESTIONS[group][0]) as client:
+        client.socket.sendall(question(tee, group))
         headers, body = parted(client.socket.recv(65536))
         assert body == b""
         assert headers["content-length"] == str(len(good))
@@ -196,7 +199,7 @@ def test_refused_and_broken_handshakes(tee: SimulatedTee, group: str) -> None:
     ("trick", "reason"),
     [
         ("certificate-expired", "certificate has expired"),
-        ("certificate-foreign-ca", "unable to get local issuer certificate|self.signed certificate"),
+        ("certificate-foreign-ca", r"unable to get local issuer certificate|self.signed certificate"),
         ("certificate-other-name", "Hostname mismatch"),
     ],
 )
@@ -216,10 +219,14 @@ def test_bad_certificates_over_the_right_key(tee: SimulatedTee, group: str, tric
         certificate = wrapped.getpeercert(binary_form=True)
         wrapped.sendall(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
         assert wrapped.recv(65536).startswith(b"HTTP/1.1 ")
-    from .raw_client import spki_of
-
     assert certificate is not None
     assert spki_of(certificate) == genuine, "who pins the key only would go on"
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_the_other_groups_are_well(tee: SimulatedTee, group: str) -> None:
+    tee.set_fault(f"{group}-status-500")
+    assert [truth(tee, other).status for other in GROUPS] == [500 if other == group else 200 for other in GROUPS]
 
 
 def test_all_hosts_of_the_provider_fail_together(tee: SimulatedTee) -> None:
@@ -230,10 +237,8 @@ def test_all_hosts_of_the_provider_fail_together(tee: SimulatedTee) -> None:
 
 
 @pytest.mark.parametrize("group", GROUPS)
-@pytest.mark.parametrize("trick", ["resets", "status-503", "certificate-expired", "html-page"])
+@pytest.mark.parametrize("trick", ["resets", "html-page"])
 def test_what_a_client_concludes(tee: SimulatedTee, group: str, trick: str) -> None:
-    from teeverify.testing.simulation import FAULTS
-
     fault = FAULTS[f"{group}-{trick}"]
     tee.set_fault(fault.name)
     judged = attest(tee)

@@ -50,6 +50,10 @@ class Peer:
                 return
             self.send(bytes([byte]))
 
+    def wait(self) -> None:
+        """Say nothing until the server is stopped."""
+        self.stop.wait(_PATIENCE)
+
     def reset(self) -> None:
         """End the connection with a TCP reset."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -90,6 +94,8 @@ class Server:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.stop.is_set():
+            return
         self.stop.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
@@ -152,12 +158,6 @@ def once(data: bytes, after: Script = lambda peer: None) -> Script:
             after(peer)
 
     return script
-
-
-def silent(peer: Peer) -> None:
-    """Hear the client out and say nothing."""
-    while peer.request() is not None:
-        peer.stop.wait(_PATIENCE)
 
 
 def echo(peer: Peer) -> None:

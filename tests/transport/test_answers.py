@@ -179,9 +179,7 @@ def test_the_limit_is_the_last_size_that_is_accepted(ask: Ask, framing: str) -> 
 
 def test_an_announced_length_above_the_limit_is_refused_unread(ask: Ask) -> None:
     with pytest.raises(AnswerTooLongError):
-        ask(
-            once(head("200 OK", "Content-Length: 1000001"), lambda peer: bool(peer.stop.wait(10))), get(limit=1_000_000)
-        )
+        ask(once(head("200 OK", "Content-Length: 1000001"), Peer.wait), get(limit=1_000_000))
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -237,4 +235,4 @@ def test_a_stream_of_informational_answers_ends_at_the_deadline(ask: Ask) -> Non
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\n", head("200 OK", "Content-Length: 10") + b"half"])
 def test_a_server_that_falls_silent(ask: Ask, start: bytes) -> None:
     with pytest.raises(TransportError, match="stayed silent"):
-        ask(once(start, lambda peer: bool(peer.stop.wait(10))), read_timeout=0.1)
+        ask(once(start, Peer.wait), read_timeout=0.1)

@@ -24,7 +24,7 @@ def asking(method: str = "GET", limit: int = 99) -> Request:
 
 
 def in_turn(*steps: bytes | Script) -> Script:
-    """One step for each request, across connections: bytes are sent, a script ends the connection. The last one stays."""
+    """One step for each request, across connections: bytes are sent, a script ends the connection. The last stays."""
     left = list(steps)
 
     def script(peer: Peer) -> None:

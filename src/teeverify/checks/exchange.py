@@ -101,9 +101,9 @@ def signature(subject: ExchangeSubject, policy: Policy) -> Finding:
     },
 )
 def signer_attested(subject: ExchangeSubject, policy: Policy) -> Finding:
-    claims = need(subject.signature)
-    if subject.attestation_outcome == "REJECTED":
+    if subject.attestation_outcome == "REJECTED":  # whatever is known of the signature
         return failed("attestation_rejected", "the endpoint's attestation was rejected, so none of its keys counts")
+    claims = need(subject.signature)
     if subject.attestation_outcome != "VERIFIED":
         return unevaluated("attestation_inconclusive", "the endpoint's attestation is not complete")
     end = subject.attestation_expires_at

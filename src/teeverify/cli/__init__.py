@@ -27,9 +27,11 @@ _COMMANDS: Final = (
     "verify_command",
     "attest_command",
     "exchange_command",
+    "selftest_command",
     "catalogue_commands",
     "quote_command",
     "policy_commands",
+    "simulate_command",
 )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ConfigurationError
@@ -106,8 +107,8 @@ def _transport(args: argparse.Namespace) -> RequestsTransport:
 
 
 def _save(path: str, reports: list[SavedReport | None]) -> None:
+    target = Path(path)
     for index, report in enumerate(reports):
         if report is not None:
-            stem, dot, suffix = path.rpartition(".")
-            name = path if len(reports) == 1 else f"{stem or suffix}-{index}{dot}{suffix if stem else ''}"
-            report.save(name)
+            one = target if len(reports) == 1 else target.with_name(f"{target.stem}-{index}{target.suffix}")
+            report.save(one)

@@ -5,6 +5,7 @@ Digests are taken over the bytes themselves. Nothing here changes them, and a bo
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -17,6 +18,8 @@ __all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream"]
 
 _ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CHAT_ID}}}\Z")
 _DONE: Final = b"[DONE]"
+_FIRST_EVENTS: Final = 8
+"""Events of a stream among which the one that carries the id must be."""
 
 
 def asks_for_stream(request_body: bytes) -> bool:
@@ -32,11 +35,13 @@ def is_stream(response_body: bytes) -> bool:
 
 def is_finished(response_body: bytes) -> bool:
     """True when the last event of a stream is ``[DONE]``."""
-    last = b""
-    for line in response_body.splitlines():
-        if line.startswith(b"data:"):
-            last = line
-    return last.removeprefix(b"data:").strip() == _DONE and response_body.endswith((b"\n", b"\r"))
+    if not response_body.endswith((b"\n", b"\r")):
+        return False
+    last = max(response_body.rfind(start) for start in (b"\ndata:", b"\rdata:"))
+    if last < 0 and not response_body.startswith(b"data:"):
+        return False
+    lines = response_body[last + 1 :].splitlines()
+    return lines[0].removeprefix(b"data:").strip() == _DONE
 
 
 def chat_id_of(response_body: bytes) -> str | None:
@@ -47,10 +52,13 @@ def chat_id_of(response_body: bytes) -> str | None:
 
 
 def _chunks(body: bytes) -> Iterator[dict[str, JsonValue]]:
-    for line in body.splitlines():
-        document = _object(line.removeprefix(b"data:").strip()) if line.startswith(b"data:") else None
-        if document is not None:
-            yield document
+    found = 0
+    for line in io.BytesIO(body):  # line by line: a hostile stream has millions of them
+        if line.startswith(b"data:") and found < _FIRST_EVENTS:
+            found += 1
+            document = _object(line.removeprefix(b"data:").strip())
+            if document is not None:
+                yield document
 
 
 def _object(body: bytes) -> dict[str, JsonValue] | None:

@@ -6,7 +6,9 @@ and proxies are not. To hold it to a key, give its connector ``ssl=pinned_contex
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import TransportError
@@ -51,8 +53,6 @@ class AiohttpTransport:
         Raises:
             TransportError: no whole answer could be had, also as `KeyMismatchError` or `AnswerTooLongError`.
         """
-        import asyncio
-
         import aiohttp
 
         target = target_of(request.url)
@@ -82,13 +82,15 @@ async def _answer(own: aiohttp.ClientSession, request: Request, target: Target, 
 
     url = yarl.URL(f"{target.origin}{target.path}", encoded=True)
     async with own.request(request.method, url, headers=headers, data=request.body, allow_redirects=False) as raw:
-        answered = {name.lower(): tuple(raw.headers.getall(name)) for name in raw.headers}
-        announced = announced_length(request, target.origin, raw.status, answered)
-        body = Body(request.limit, target.origin)
-        async for chunk in raw.content.iter_chunked(_CHUNK):
-            body.add(chunk)
-        spki: bytes | None = getattr(raw, "peer_spki", None)
-        return Response(status=raw.status, headers=answered, body=body.whole(announced), peer_spki=spki)
+        tapped: Any = raw
+        with tapped.aborting():
+            answered = {name.lower(): tuple(raw.headers.getall(name)) for name in raw.headers}
+            announced = announced_length(request, target.origin, raw.status, answered)
+            body = Body(request.limit, target.origin)
+            async for chunk in raw.content.iter_chunked(_CHUNK):
+                body.add(chunk)
+            spki: bytes | None = tapped.peer_spki
+            return Response(status=raw.status, headers=answered, body=body.whole(announced), peer_spki=spki)
 
 
 def _tapped_response() -> type[aiohttp.ClientResponse]:
@@ -97,10 +99,23 @@ def _tapped_response() -> type[aiohttp.ClientResponse]:
 
     class TappedResponse(aiohttp.ClientResponse):
         peer_spki: bytes | None = None
+        transport: asyncio.Transport | None = None
 
         async def start(self, connection: Any) -> aiohttp.ClientResponse:
-            transport = connection.transport
-            self.peer_spki = verified_peer_spki(None if transport is None else transport.get_extra_info("ssl_object"))
-            return await super().start(connection)
+            self.transport = connection.transport
+            with self.aborting():
+                if self.transport is not None:
+                    self.peer_spki = verified_peer_spki(self.transport.get_extra_info("ssl_object"))
+                return await super().start(connection)
+
+        @contextmanager
+        def aborting(self) -> Iterator[None]:
+            """Leave a bad server at once: a proper end of TLS would wait for it to agree."""
+            try:
+                yield
+            except BaseException:
+                if self.transport is not None:
+                    self.transport.abort()
+                raise
 
     return TappedResponse

@@ -131,5 +131,7 @@ def _translated(origin: Origin) -> Iterator[None]:
 
     try:
         yield
+    except TimeoutError:  # ours: httpx has its own
+        raise outage(DeadlineError(), origin) from None
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, *FAILURES) as error:
         raise outage(error, origin) from None

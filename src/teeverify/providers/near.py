@@ -144,6 +144,8 @@ class NearVerifier(SignedExchangeVerifier):
         if host is not None and (self.route == "cloud" or not is_model_host(host)):
             raise ConfigurationError(f"host {host[:100]!r} is not a model host of near.ai, which a direct route needs")
         self.algorithm = algorithm
+        by_directory = self.route == "direct" and host is None
+        self.asked_form = f"{algorithm}{'' if tls_bound else ', padded'}{', by directory' if by_directory else ''}"
         self.origin = f"https://{CLOUD_HOST if self.route == 'cloud' else host or MODELS_HOST}"
         self._tls_bound, self._host = tls_bound, host
         self._directory = Directory()
@@ -197,6 +199,7 @@ class NearVerifier(SignedExchangeVerifier):
             algorithm=self.algorithm,
             tls_bound=self._tls_bound,
             host=host,
+            accepted_chats=self.accepted_chats,
             roots=self.roots,
             transport=self.transport,
             api_key=self._api_key,

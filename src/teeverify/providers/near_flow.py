@@ -59,14 +59,20 @@ def _quote_member(record: NearRecord) -> str:
 
 
 def _report(answer: Answer) -> Response | Problem:
-    if isinstance(answer, Response) and answer.status == 200:
+    if isinstance(answer, Response) and answer.status == 200 and not _is_web_page(answer):
         return answer
-    if isinstance(answer, Response):
+    if isinstance(answer, Response) and answer.status == 200:
+        code, detail = "not_an_answer", "the report request was answered with a web page, as captive portals do"
+    elif isinstance(answer, Response):
         code, detail = "http_status", f"the report request was answered with HTTP status {answer.status}"
     else:
         code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
         detail = f"the attestation report could not be had: {answer}"
     return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="report")
+
+
+def _is_web_page(answer: Response) -> bool:
+    return any(value.strip().lower().startswith("text/html") for value in answer.headers.get("content-type", ()))
 
 
 def _endorsement_plan(

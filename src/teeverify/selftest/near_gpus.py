@@ -20,7 +20,7 @@ __all__ = ["gpu_alterations", "gpu_count"]
 _PAYLOAD: Final[Path] = ("nvidia_payload",)
 _LIST: Final[Path] = (*_PAYLOAD, TEXT, "evidence_list")
 _MEASUREMENTS: Final = "response / measurements"
-_OF_OTHERS: Final = frozenset({"request / nonce", _MEASUREMENTS, "signature"})
+_OF_OTHERS: Final = frozenset({"request / nonce", _MEASUREMENTS})
 """Fields of the evidence that are changed for every GPU; the first GPU's are changed all."""
 
 
@@ -75,7 +75,9 @@ def _evidence(maker: Maker, record: Record, index: int, entry: JsonValue, *, who
     path = (*_LIST, index, "evidence")
     for region in spdm_regions(base64.b64decode(entry["evidence"])):
         if region.size and (whole or region.name in _OF_OTHERS):
-            place = region.middle if region.name != _MEASUREMENTS else region.end - 1  # inside of a value, not of a head
+            place = (
+                region.middle if region.name != _MEASUREMENTS else region.end - 1
+            )  # inside of a value, not of a head
             new = partial(_changed_bytes, partial(flip, place=place))
             yield maker.in_record(record, path, "changed", new, of=f"@{region.name}", detail=region.name)
 

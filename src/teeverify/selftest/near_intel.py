@@ -18,8 +18,8 @@ from .regions import crl_regions
 __all__ = ["intel_alterations"]
 
 _DOCUMENTS: Final = {
-    "tdx/certification/v4/tcb": ("intel.tcb_info", "TCB info", "tcb-info-issuer-chain"),
-    "qe/identity": ("intel.qe_identity", "QE identity", "sgx-enclave-identity-issuer-chain"),
+    "tdx/certification/v4/tcb": ("intel.tcb_info", "TCB info", ("tcb-info-issuer-chain", "sgx-tcb-info-issuer-chain")),
+    "qe/identity": ("intel.qe_identity", "QE identity", ("sgx-enclave-identity-issuer-chain",)),
 }
 _LISTS: Final = {
     "pckcrl": ("intel.pck_crl", "PCK revocation list"),
@@ -32,9 +32,10 @@ _COMPONENTS: Final = ("sgxtcbcomponents", "tdxtcbcomponents")
 
 def intel_alterations(maker: Maker) -> Iterator[Alteration]:
     """Every document of Intel that the verification read."""
-    for part, (key, name, header) in _DOCUMENTS.items():
+    for part, (key, name, headers) in _DOCUMENTS.items():
         places = maker.traffic.places(part)
         for place in places:
+            header = next(each for each in headers if each in maker.traffic.exchanges[place].response.headers)
             shown = f"{name} ({_fmspc(maker, place)})" if len(places) > 1 else name
             yield from answer_alterations(maker, place, "Intel", shown, key, read=(header,))
             yield from _document(maker, place, shown, key, whole=maker.every_leaf or place == places[0])

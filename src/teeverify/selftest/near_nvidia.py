@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
+from ..errors import FormatError
+from ..formats.jose import parse_key_set
 from ..formats.strict_json import JsonValue
 from .alteration import Alteration
 from .byte_changes import change_token, flip, read_token_part
@@ -18,7 +20,6 @@ from .regions import public_key_place
 
 __all__ = ["nvidia_alterations"]
 
-_ANSWER: Final = "/v3/attest/gpu"
 _KEYS: Final = "jwks.json"
 _OVERALL: Final[Path] = (0, 1)
 _OPINION: Final = "measres"
@@ -26,16 +27,15 @@ _OPINION: Final = "measres"
 
 
 def nvidia_alterations(maker: Maker) -> Iterator[Alteration]:
-    """NVIDIA's answers, then the key set, as far as the verification read them."""
-    answers = maker.traffic.places(_ANSWER)
+    """NVIDIA's answers that hold tokens, then the key set, as far as the verification read them."""
+    answers = maker.traffic.nvidia_answers
     for number, place in enumerate(answers):
         name = f"answer {number + 1}" if len(answers) > 1 else "answer"
         yield from answer_alterations(maker, place, "NVIDIA", name, "nvidia.answer", read=())
         yield from _tokens(maker, place, name)
-    for place in maker.traffic.places(_KEYS):
+    for place in maker.traffic.places(_KEYS) if answers else ():
         yield from answer_alterations(maker, place, "NVIDIA", "key set", "nvidia.keys", read=())
-        if answers:
-            yield from _key_set(maker, place, answers[0])
+        yield from _key_set(maker, place, answers[0])
 
 
 def _bundle(maker: Maker, place: int) -> JsonValue:
@@ -63,8 +63,8 @@ def _tokens(maker: Maker, place: int, name: str) -> Iterator[Alteration]:
         for claim in claims if maker.every_leaf else (_OPINION,):
             yield change(f"token of {device} / claim {claim}", "changed", (1, device), _with_member(1, claim))
         yield change(f"token of {device} / signature", "changed", (1, device), _with_signature)
-        yield change(f"token of {device}", "removed", (1,), {each: devices[each] for each in devices if each != device})
     first = next(iter(devices))
+    yield change(f"token of {first}", "removed", (1,), {each: devices[each] for each in devices if each != first})
     yield change("tokens of the GPUs", "one added", (1,), {**devices, "GPU-99": devices[first]})
     if len(devices) > 1:
         others = [*list(devices.values())[1:], devices[first]]
@@ -97,17 +97,20 @@ def _with_signature(token: str) -> str:
 
 
 def _key_set(maker: Maker, place: int, answer: int) -> Iterator[Alteration]:
-    text = maker.traffic.exchanges[place].response.body.decode("utf-8")
-    document = json.loads(text)
+    body = maker.traffic.exchanges[place].response.body
     kid = read_token_part(get(_bundle(maker, answer), _OVERALL), 0)["kid"]
-    index = next(i for i, key in enumerate(document["keys"]) if key["kid"] == kid)
+    if not _has_chain(body, kid):  # then the policy waives the check that would need it
+        return
+    text = body.decode("utf-8")
+    document = json.loads(text)
+    keys = document["keys"]
+    index = next(i for i, key in enumerate(keys) if key["kid"] == kid)
     signing: Path = ("keys", index)
 
     def change(part: str, kind: str, path: Path, new: Any) -> Alteration:
         body = styled(put(document, path, new), like=text).encode("utf-8")
         return maker.in_answer("NVIDIA", f"key set / {part}", kind, f"nvidia.keys@{part}", place, body=body)
 
-    keys = document["keys"]
     for name in ("kid", "kty", "crv"):
         yield change(f"signing key / {name}", "changed", (*signing, name), other_value)
     for name in ("x", "y"):
@@ -118,8 +121,17 @@ def _key_set(maker: Maker, place: int, answer: int) -> Iterator[Alteration]:
     yield change("signing key / certificates", "removed", (*signing, "x5c"), [])
     yield change("signing key", "removed", ("keys",), [*keys[:index], *keys[index + 1 :]])
     yield change("signing key", "repeated", ("keys",), [*keys, keys[index]])
-    if len(keys) > 1:
-        yield change("other key", "changed", ("keys", (index + 1) % len(keys), "x"), _other_coordinate)
+    for other in [i for i, key in enumerate(keys) if i != index and "kty" in key][:1]:
+        yield change("other key", "changed", ("keys", other, "kty"), other_value)
+
+
+def _has_chain(key_set: bytes, kid: str) -> bool:
+    """True when the key set holds that key with the two certificates that vouch for it."""
+    try:
+        key = parse_key_set(key_set, what="the key set").find(kid)
+    except FormatError:
+        return False
+    return key is not None and len(key.x5c) > 1
 
 
 def _other_coordinate(text: str) -> str:

@@ -90,7 +90,7 @@ def _member(maker: Maker, record: Record, path: Path, value: JsonValue) -> Itera
     by_part = path[-1] in _BY_PART or (path[-1] in TEXT_MEMBERS and holds_json(value) and not _as_whole(record, path))
     if not container and not by_part:
         yield maker.in_record(record, path, "changed", other_value, of=of)
-    if len(path) > 1 and not container and not maker.every_leaf:
+    if len(path) > 1 and not (container or by_part or maker.every_leaf):
         return
     yield maker.in_record(record, path, "removed", REMOVED, of=of)
     if maker.every_leaf or container or by_part:
@@ -106,6 +106,8 @@ def _quote(maker: Maker, record: Record) -> Iterator[Alteration]:
         return maker.in_record(record, (name,), kind, new, of=f"@{region}", detail=region)
 
     for region in quote_regions(parse_quote(raw)):
+        if "reserved" in region.name and region.name.startswith("QE report") and not maker.every_leaf:
+            continue
         if region.name == "certificate chain":
             for index in range(len(pem_blocks(raw))):
                 part = f"{region.name} / certificate {index + 1}"

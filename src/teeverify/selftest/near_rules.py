@@ -11,18 +11,13 @@ from collections.abc import Iterator
 from typing import Final
 
 from .alteration import Rules, Unmeasured
+from .near_guards import EVENT_LOG, NEAR_GUARDS, REPEATED
 from .near_traffic import NearTraffic
 
 __all__ = ["NEAR_RULES", "facts_of"]
 
-_LOG: Final = r"(?:event_log|info\.tcb_info\.event_log)(?:\.<json>)?"
 _GONE: Final = "removed|null"
 _ANY: Final = ".*"
-_REPEATED: Final = (
-    r"\w+\.info\.(app_id|instance_id|device_id|mr_aggregated|os_image_hash|compose_hash|key_provider_info)"
-    r"|\w+\.info\.tcb_info\.(mrtd|rtmr[0-3]|os_image_hash|compose_hash|device_id)"
-    r"|\w+\.info\.vm_config\.<json>\.os_image_hash"
-)
 
 _UNMEASURED: Final = (
     Unmeasured(
@@ -43,7 +38,7 @@ _UNMEASURED: Final = (
     Unmeasured(r"gateway\.vpc(\..*)?", _ANY, "routing inside the provider's network, which nothing attests or reads"),
     Unmeasured(r"\w+\.info\.app_name", _ANY, "a label: the measured name stands inside app_compose"),
     Unmeasured(
-        _REPEATED,
+        REPEATED,
         _GONE,
         "it repeats a measured value: what is not stated cannot mislead, what is stated must be right",
     ),
@@ -63,13 +58,13 @@ _UNMEASURED: Final = (
         "not demanded: the measured key provider stands for itself, and pin.kms_root decides which one is good",
     ),
     Unmeasured(
-        rf"\w+\.{_LOG}",
+        rf"\w+\.{EVENT_LOG}",
         _GONE,
         "one of two copies of the event log: the other one still replays to the registers",
     ),
     Unmeasured(r"\w+\.report_data", _GONE, "a copy of the quote's own REPORTDATA, which is what counts"),
     Unmeasured(
-        rf"\w+\.{_LOG}\.#\.(event|event_payload|event_type):boot",
+        rf"\w+\.{EVENT_LOG}\.#\.(event|event_payload|event_type):boot",
         "changed",
         "name, payload and type of a firmware event are not measured and not read: only its digest is",
     ),
@@ -146,6 +141,12 @@ _UNMEASURED: Final = (
         "the record states its model itself, and must state the one that is judged",
     ),
     Unmeasured(
+        r"request\.url\.include_tls_fingerprint",
+        "removed",
+        "the TLS-bound form was not asked for, and a request that does not name it asks for the same",
+        given="tls_not_asked",
+    ),
+    Unmeasured(
         r"request\.url\.signing_algo",
         "removed",
         "ecdsa is what a model's host answers with where no algorithm was asked for",
@@ -164,6 +165,18 @@ _UNMEASURED: Final = (
         given="spare_gpus",
     ),
     Unmeasured(
+        r"model\.nvidia_payload\.<json>\.evidence_list",
+        "reordered",
+        "the order of the GPUs means nothing where NVIDIA is not asked about them",
+        given="nvidia_not_asked",
+    ),
+    Unmeasured(
+        r"record\.model",
+        "removed",
+        "the report shows several machines, and nothing says how many there should be",
+        given="several_models",
+    ),
+    Unmeasured(
         r"record\.compose_manager",
         _GONE,
         "the policy pins no compose_manager, so none is demanded",
@@ -178,101 +191,11 @@ _UNMEASURED: Final = (
 )
 
 
-def _ids(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-_FORM: Final = "evidence.wellformed evidence.complete"
-_TOKEN: Final = _ids("gpu.nras_token gpu.nras_result")
-_COLLATERAL: Final = _ids("tcb.collateral_current")
-
-_GUARDS: Final[tuple[tuple[str, frozenset[str]], ...]] = (
-    # the file and what was asked
-    (r"session\.nonce", _ids("freshness.nonce_bound")),
-    (r"session\.replay", _ids("freshness.nonce_bound")),
-    (r"session\.model", _ids("evidence.complete")),
-    (r"session\.recorded_at", _ids("saved.recorded_at")),
-    (r"request\.url\.nonce", _ids("freshness.nonce_bound")),
-    (r"request\.url\.signing_algo", _ids("binding.signing_key binding.report_data evidence.wellformed")),
-    (r"request\.url\.include_tls_fingerprint", _ids("binding.report_data")),
-    (r"request\.url\.model", _ids("evidence.complete")),
-    (r"request\.(method|url\.\w+)", _ids(f"{_FORM} binding.report_data")),
-    (r"answer\.peer_spki", _ids("channel.tls_spki")),
-    (r"answer\.(status|text|header\..*)|answer", _ids(_FORM)),
-    # records
-    (r"record\.\w+", _ids(_FORM)),
-    (r"\w+\.model_name", _ids("evidence.complete")),
-    (r"\w+\.signing_address", _ids("binding.report_data evidence.wellformed")),
-    (r"\w+\.signing_algo", _ids("binding.signing_key")),
-    (r"\w+\.signing_public_key", _ids("binding.signing_key")),
-    (r"\w+\.request_nonce|compose_manager\.nonce(_source)?", _ids("freshness.nonce_bound")),
-    (r"\w+\.tls_cert_fingerprint", _ids("binding.report_data binding.tls_spki")),
-    (r"\w+\.report_data", _ids("binding.report_data")),
-    (r"model\.all_attestations(\..*)?", _ids(f"{_FORM} binding.signing_key")),
-    (
-        r"\w+\.ohttp_attestation(\.(signing_algo|signing_key|key_config|signature))?",
-        _ids("binding.e2ee_key evidence.wellformed"),
-    ),
-    (r"\w+\.ohttp_key_config", _ids("binding.e2ee_key")),
-    (r"compose_manager\.actions(_hash|\.#.*)?", _ids("binding.report_data")),
-    # quotes
-    (r"\w+\.(intel_quote|quote)", _ids("evidence.complete evidence.wellformed")),
-    (r"\w+\.(intel_quote|quote):foreign", _ids("binding.report_data binding.same_td")),
-    (
-        r"\w+\.(intel_quote|quote)@(header / (?!user data).*|certification data / .*|certificate chain / type)",
-        _ids("tdx.quote_kind evidence.wellformed"),
-    ),
-    (
-        r"\w+\.(intel_quote|quote)@(padding|.* length|.* / length)",
-        _ids("evidence.wellformed tdx.quote_kind tdx.quote_signature"),
-    ),
-    (r"\w+\.(intel_quote|quote)@QE report / REPORTDATA", _ids("tdx.quote_signature tdx.quote_kind")),
-    (r"\w+\.(intel_quote|quote)@.*certificate.*", _ids("tdx.quote_signature evidence.wellformed")),
-    (r"\w+\.(intel_quote|quote)@.*", _ids("tdx.quote_signature")),
-    # the guest
-    (
-        rf"\w+\.{_LOG}(\.#|:only)?",
-        _ids("dstack.event_digests dstack.rtmr_replay evidence.wellformed evidence.complete"),
-    ),
-    (
-        rf"\w+\.{_LOG}\.#\.(digest|event|event_payload|event_type|imr|version|preimage)(:\w+)?",
-        _ids("dstack.event_digests dstack.rtmr_replay evidence.wellformed"),
-    ),
-    (r"\w+\.info(\.tcb_info|\.vm_config)?", _ids(_FORM)),
-    (r"\w+\.info(\.tcb_info)?\.compose_hash", _ids("dstack.compose_event")),
-    (
-        r"\w+\.info\.tcb_info\.app_compose(\.<json>\..*)?",
-        _ids("dstack.compose_event dstack.mr_config_id evidence.wellformed"),
-    ),
-    (r"\w+\.info\.tcb_info\.rtmr[0-3]", _ids("dstack.rtmr_replay")),
-    (r"\w+\.info\.(key_provider_info(\.<json>\.\w+)?|app_cert(@.*)?)", _ids("dstack.key_provider")),
-    (_REPEATED, _ids("dstack.reported_info")),
-    # GPUs
-    (r"model\.nvidia_payload", _ids("gpu.present evidence.wellformed")),
-    (r"model\.nvidia_payload\.<json>(\.evidence_list\.#)?\.arch", _ids("gpu.present")),
-    (r"model\.nvidia_payload\.<json>(\.evidence_list\.#)?\.nonce", _ids("gpu.nonce_bound")),
-    (
-        r"model\.nvidia_payload\.<json>\.evidence_list(\.#)?",
-        _ids("gpu.present gpu.distinct_devices gpu.nras_token gpu.nras_result evidence.wellformed"),
-    ),
-    (
-        r"model\.nvidia_payload\.<json>\.evidence_list\.#\.certificate(@.*)?",
-        _ids("gpu.cert_chain gpu.distinct_devices evidence.wellformed"),
-    ),
-    (
-        r"model\.nvidia_payload\.<json>\.evidence_list\.#\.evidence(@.*)?",
-        _ids("gpu.evidence_signature gpu.cert_chain gpu.nonce_bound evidence.wellformed"),
-    ),
-    # endorsers
-    (r"intel\.(tcb_info|qe_identity|pck_crl|root_crl)([.@].*)?", _COLLATERAL),
-    (r"nvidia\.(answer|keys)([.@].*)?", _TOKEN),
-)
-
-NEAR_RULES: Final = Rules(unmeasured=_UNMEASURED, guards=_GUARDS)
+NEAR_RULES: Final = Rules(unmeasured=_UNMEASURED, guards=NEAR_GUARDS)
 
 
 def facts_of(traffic: NearTraffic, gpus: int) -> frozenset[str]:
-    """The facts that some entries of the table depend on; ``gpus`` is how many GPUs the first model record shows."""
+    """The facts that some entries of the table depend on; ``gpus`` is the least number that a model record shows."""
     return frozenset(_facts(traffic, gpus))
 
 
@@ -282,8 +205,12 @@ def _facts(traffic: NearTraffic, gpus: int) -> Iterator[str]:
         yield "nras_may_be_missing"
     if not policy.gpu.require:
         yield "gpus_not_required"
-    if policy.gpu.min_count < gpus and not traffic.places("/v3/attest/gpu"):
-        yield "spare_gpus"
+    if not traffic.nvidia_answers:
+        yield "nvidia_not_asked"
+        if policy.gpu.min_count < gpus:
+            yield "spare_gpus"
+    if sum(record.role == "model" for record in traffic.records) > 1:
+        yield "several_models"
     if policy.pins_for("compose_manager") is None:
         yield "compose_manager_not_pinned"
     if not asked.tls_bound:

@@ -123,10 +123,12 @@ def _url(maker: Maker) -> Iterator[Alteration]:
     yield change("scheme", "changed", url.replace("https:", "http:", 1))
     yield change("path", "changed", url.replace("/v1/", "/v2/", 1))
     pairs = parse_qsl(parts.query, keep_blank_values=True)
+    read = {*_OTHER_VALUES, "model"} if traffic.asked.cloud else {*_OTHER_VALUES}
     for index, (name, value) in enumerate(pairs):
         other = _OTHER_VALUES[name](value) if name in _OTHER_VALUES else f"{value}x"
-        yield change(name, "changed", _with_query(url, [*pairs[:index], (name, other), *pairs[index + 1 :]]))
-        yield change(name, "removed", _with_query(url, [*pairs[:index], *pairs[index + 1 :]]))
+        place = "" if name in read else "request.url.unread"
+        yield change(name, "changed", _with_query(url, [*pairs[:index], (name, other), *pairs[index + 1 :]]), place)
+        yield change(name, "removed", _with_query(url, [*pairs[:index], *pairs[index + 1 :]]), place)
     yield change("nonce", "repeated", _with_query(url, [*pairs, ("nonce", traffic.report.nonce.hex())]))
 
 

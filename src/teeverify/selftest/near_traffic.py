@@ -11,6 +11,7 @@ from attrs import field, frozen
 
 from ..errors import FormatError, NotRecordedError
 from ..flow import Request, Response, run
+from ..formats.nras import parse_nras_answer
 from ..formats.strict_json import JsonValue, same_json
 from ..policy import Policy
 from ..providers.near_flow import attestation_flow
@@ -19,8 +20,9 @@ from ..saved import RecordedExchange, SavedReport
 from ..transport import ReplayTransport
 from .json_places import Path, get, nodes, put, styled
 
-__all__ = ["TEXT_MEMBERS", "NearTraffic", "Record"]
+__all__ = ["NRAS_PATH", "TEXT_MEMBERS", "NearTraffic", "Record"]
 
+NRAS_PATH: Final = "/v3/attest/gpu"
 TEXT_MEMBERS: Final = frozenset(
     {"app_compose", "event_log", "key_provider_info", "nvidia_payload", "tcb_info", "vm_config"}
 )
@@ -100,6 +102,11 @@ class NearTraffic:
         """Indices of the exchanges that the flow read and whose URL contains that text."""
         return tuple(place for place in self.used if part_of_url in self.exchanges[place].request.url)
 
+    @property
+    def nvidia_answers(self) -> tuple[int, ...]:
+        """Indices of the answers of NVIDIA's service that were read and hold tokens; an outage holds none."""
+        return tuple(place for place in self.places(NRAS_PATH) if _holds_tokens(self.exchanges[place].response))
+
     def with_place(self, path: Path, new: Any) -> SavedReport:
         """The saved report with another value at one place of the attestation report; copies of a record follow it."""
         return self.with_body(self._with_copies(put(self.body, path, new), path))
@@ -148,8 +155,10 @@ class _Noting(ReplayTransport):
     """A replay that notes which exchanges answered."""
 
     def __init__(self, report: SavedReport) -> None:
-        super().__init__(report)
-        self._places = {id(exchange.response): place for place, exchange in enumerate(report.exchanges)}
+        # Answers of their own, told apart by identity: two exchanges of a report may share one, or be equal.
+        own = tuple(attrs.evolve(each, response=attrs.evolve(each.response)) for each in report.exchanges)
+        super().__init__(attrs.evolve(report, exchanges=own))
+        self._places = {id(exchange.response): place for place, exchange in enumerate(own)}
         self.used: set[int] = set()
 
     def send(self, request: Request) -> Response:
@@ -177,6 +186,13 @@ def _answers(transport: ReplayTransport, request: Request) -> bool:
     except NotRecordedError:
         return False
     return True
+
+
+def _holds_tokens(response: Response) -> bool:
+    try:
+        return response.status == 200 and bool(parse_nras_answer(response.body).devices)
+    except FormatError:
+        return False
 
 
 def _our_request(report: SavedReport) -> NearAsked:

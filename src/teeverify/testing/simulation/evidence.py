@@ -84,9 +84,9 @@ class EvidenceDesk:
         self._latest: Showing | None = None
         self._posted: OrderedDict[str, Answer] = OrderedDict()
 
-    def set_fault(self, fault: Fault | None) -> Showing:
-        """Show one fault from now on; returns a showing of it, which answers who asks Intel or NVIDIA first."""
-        standing = self._standing(fault)
+    def set_fault(self, fault: Fault | None) -> Showing | None:
+        """Show one fault from now on; returns a showing of it where its evidence lies."""
+        standing = None if fault is None or fault.spoil is None else self._standing(fault)
         with self._lock:
             self._fault, self._latest = fault, standing
             self._posted.clear()
@@ -133,7 +133,9 @@ class EvidenceDesk:
         showing = self.show(ask, fault)
         with self._lock:
             if fault is self._fault:
-                if self._latest is None or showing.asked_at >= self._latest.asked_at:
+                # The front's answers cover all platforms; those of a model host behind a gateway would not.
+                newer = self._latest is None or showing.asked_at >= self._latest.asked_at
+                if ask.cloud == self._shape.cloud and newer:
                     self._latest = showing
                 for digest, answer in showing.payloads.items():
                     self._posted[digest] = answer

@@ -146,10 +146,10 @@ class SimulatedSite:
             return TlsIdentity(self._front_key, (*names, *LOCAL_NAMES))
         return TlsIdentity(backend_key(self._keys, backend if number is None else number), (*wildcards, *LOCAL_NAMES))
 
-    def _key_of(self, standing: Showing, fault: Fault | None) -> ec.EllipticCurvePrivateKey:
+    def _key_of(self, standing: Showing | None, fault: Fault | None) -> ec.EllipticCurvePrivateKey:
         """The key at which connections to the front end, as the fault has it."""
         genuine = (front_key(self._shape, self._keys), backend_key(self._keys, 0))
-        if fault is None or fault.only_backend is not None:
+        if standing is None or fault is None or fault.only_backend is not None:
             return genuine[0]
         for key in (*genuine, self._keys.p256("intruder/tls")):
             if standing.peer_spki in (None, spki(key)):

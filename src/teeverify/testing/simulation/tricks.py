@@ -26,7 +26,7 @@ CERTIFICATE_TRICKS: Final = {
 }
 """Tricks of the certificate; requests over such a connection are answered truthfully."""
 
-_BOMB_SIZE: Final = 64 << 20
+_BOMB_SIZE: Final = 16 << 20
 _ENDLESS_PART: Final = b"0" * (64 << 10)
 _DRIP_SECONDS: Final = 0.02
 _PAGE: Final = b"<!DOCTYPE html><html><head><title>Sign in</title></head><body><p>Welcome</p></body></html>\n"

@@ -63,8 +63,8 @@ def _fault(group: str, trick: str) -> Fault:
     outcomes: tuple[str, ...] = (INCONCLUSIVE,)
     if trick in _GARBLED:
         outcomes = (REJECTED, INCONCLUSIVE) if group in _GARBLED[trick] else (INCONCLUSIVE, REJECTED)
-    elif trick == "busy-once":  # a client that does not repeat what it posted has no answer of NVIDIA's
-        outcomes = (VERIFIED, INCONCLUSIVE)
+    elif trick == "busy-once":  # who does not repeat what he posted has no answer of NVIDIA's
+        outcomes = (INCONCLUSIVE, VERIFIED) if group == NVIDIA else (VERIFIED, INCONCLUSIVE)
     return Fault(
         name=f"{group}-{trick}",
         area=TRANSPORT,
