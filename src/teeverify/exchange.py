@@ -66,7 +66,7 @@ class Exchange:
     @property
     def streamed(self) -> bool:
         """True when the request asked for a stream, or the response is one."""
-        return asks_for_stream(self.request_body) or is_stream(self.response_body)
+        return is_stream(self.response_body) or asks_for_stream(self.request_body)
 
     @property
     def finished(self) -> bool:

@@ -180,7 +180,7 @@ class _Cancelling:
         return self.provider.send(request)
 
 
-@pytest.mark.parametrize("at", range(1, 11))
+@pytest.mark.parametrize("at", range(1, 10))
 def test_cancelling_at_any_request_leaves_nothing_behind(at: int) -> None:
     async def go() -> tuple[AttestationVerdict | None, VerifiedExchange]:
         provider = Provider()
@@ -210,6 +210,7 @@ def test_an_async_verifier_serves_one_loop_after_the_other() -> None:
 
 def test_an_empty_answer_to_a_stream_is_unfinished() -> None:
     provider = Provider()
+    provider.answers["/v1/signature/"] = Response(status=500, headers={}, body=b"")
     cut = attrs.evolve(exchange_of("x", stream=True), response_body=b"", chat_id="x")
     judged = live_verifier(provider).verify_exchange(cut)
     assert judged.outcome is REJECTED

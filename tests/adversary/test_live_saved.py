@@ -101,16 +101,14 @@ def second_report(**change: str) -> Change:
         (lambda document: signature(document)["response"].update(status=404), INCONCLUSIVE),
         (twice(status=404), VERIFIED),
         (twice(body=base64.b64encode(b'{"text": 1}').decode()), REJECTED),
-        (second_report(ed25519="ecdsa"), INCONCLUSIVE),
+        (second_report(ed25519="ecdsa"), REJECTED),
         (lambda document: document.update(model="other"), REJECTED),
     ],
 )
 def test_recordings_that_are_not_what_was_asked(change: Change, outcome: Outcome) -> None:
     document = saved()
     change(document)
-    judged = judge(document)
-    assert judged.outcome is outcome or (outcome is REJECTED and judged.outcome is INCONCLUSIVE)
-    assert judged.verified is (outcome is VERIFIED)
+    assert judge(document).outcome is outcome
 
 
 @pytest.mark.parametrize(
@@ -177,7 +175,7 @@ def test_no_mangled_exchange_is_verified_or_raises() -> None:
     signed = json.loads(base64.b64decode(signature(original)["response"]["body"]))
     spoilt: list[Any] = [None, 0, True, [], {}, "", "0x", "\u00e9", MODEL, "ff" * 64, "00" * 32, signed["text"].upper()]
     verified = 0
-    for _ in range(150):
+    for _ in range(45):
         document, statement = saved(), dict(signed)
         name = dice.choice(sorted(statement))
         statement[name] = dice.choice([value for value in spoilt if value != statement[name]])
@@ -186,4 +184,4 @@ def test_no_mangled_exchange_is_verified_or_raises() -> None:
         verified += judged.verified
         if judged.verified:  # the kind may be left out, and says nothing then
             assert (name, statement[name]) == ("signature_kind", None)
-    assert verified < 10
+    assert verified < 5

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from docs_running import Reader, directive
+from docs_running import Reader, directive, shows
 from pages import LIVE, NAMES, ROOT, blocks, live, text_of
 
 from teeverify.policy import Policy
@@ -39,9 +39,7 @@ def clone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("name", live(SHELL))
-def test_commands(
-    name: str, clone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands(name: str, clone: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with Reader(capsys, monkeypatch) as reader:
         reader.read(name)
     if reader.missing:
@@ -65,6 +63,21 @@ def test_every_block_is_of_a_known_kind(name: str) -> None:
     programs = {more for kind, more in map(directive, found) if kind == "file"}
     typed = "\n".join(block.text for block in found if block.language == "sh")
     assert not [program for program in programs if program not in typed], f"{name}: a file that no command uses"
+
+
+@pytest.mark.parametrize(
+    ("output", "page", "missing"),
+    [
+        ("one\ntwo\nthree", "one\n...\nthree", None),
+        ("one\ntwo", "on...", None),
+        ("one\ntwo", "two\none", "one"),
+        ("one two", "one", "one"),
+        ("one", "one\none", "one"),
+        ("", "one", "one"),
+    ],
+)
+def test_an_output_is_compared_line_by_line(output: str, page: str, missing: str | None) -> None:
+    assert shows(output, page) == missing
 
 
 def test_live_pages_are_those_that_say_so() -> None:

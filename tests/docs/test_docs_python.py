@@ -36,7 +36,8 @@ def end(names: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("name", live(PYTHON))
 def test_examples(name: str) -> None:
-    parser, runner = doctest.DocTestParser(), doctest.DocTestRunner(verbose=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
+    parser = doctest.DocTestParser()
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.REPORT_ONLY_FIRST_FAILURE)
     source = "\n".join(block.text for block in blocks(name) if block.language == "python" and ">>>" in block.text)
     test = parser.get_doctest(source, {}, name, str(ROOT / name), 0)
     assert test.examples
@@ -57,7 +58,7 @@ def test_cells_of_a_notebook(name: str) -> None:
     async def run() -> None:
         for cell in cells:
             code = compile(cell, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-            done = eval(code, names)  # noqa: S307 - our own documentation
+            done = eval(code, names)
             if inspect.isawaitable(done):
                 await done
 

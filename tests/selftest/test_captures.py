@@ -14,7 +14,7 @@ from teeverify.selftest.alteration import UNLISTED
 from .sessions import FORM, Session
 
 
-@pytest.mark.parametrize(("name", "least"), [("near-direct-2026-06-29", 500), ("near-cloud-2026-06-29", 650)])
+@pytest.mark.parametrize(("name", "least"), [("near-direct-2026-06-29", 450), ("near-cloud-2026-06-29", 600)])
 def test_a_part_of_a_capture(name: str, least: int) -> None:
     """Every forty-third alteration; the complete run is a matter of half a minute."""
     report = SavedReport.from_bytes(capture_path(name).read_bytes())

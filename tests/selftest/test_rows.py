@@ -123,7 +123,7 @@ def test_first_cause(whole: SelftestResult, name: str, kind: str, first: str, re
 def test_every_field_of_the_quotes_is_altered(whole: SelftestResult) -> None:
     for subject, name in (("model", "intel_quote"), ("compose_manager", "quote")):
         fields = {row.field for row in whole.rows if row.subject == subject and row.field.startswith(f"{name} / ")}
-        assert len(fields) > 45
+        assert len(fields) >= 45
         for part in ("header / version", "TD report / RTMR3", "signature", "QE report / MRSIGNER", "QE auth data"):
             assert f"{name} / {part}" in fields
 

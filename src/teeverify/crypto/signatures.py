@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+import functools
+from typing import TYPE_CHECKING, Final
 
 from .digests import keccak256
+
+if TYPE_CHECKING:
+    from eth_keys.backends.base import BaseECCBackend
 
 __all__ = ["ethereum_address", "recover_personal_signer", "verify_ed25519"]
 
@@ -53,7 +57,15 @@ def recover_personal_signer(message: bytes, signature: bytes) -> bytes | None:
 
     digest = keccak256(b"\x19Ethereum Signed Message:\n" + str(len(message)).encode("ascii") + message)
     try:
-        public = Signature(vrs=(v, r, s)).recover_public_key_from_msg_hash(digest)
+        public = Signature(vrs=(v, r, s), backend=_backend()).recover_public_key_from_msg_hash(digest)
     except (BadSignature, ValidationError, ValueError):
         return None
     return bytes(public.to_canonical_address())
+
+
+@functools.lru_cache(maxsize=1)
+def _backend() -> BaseECCBackend:
+    """coincurve's where that is installed, else eth_keys' own; looked for once."""
+    from eth_keys.backends import get_backend
+
+    return get_backend()

@@ -5,7 +5,7 @@ Digests are taken over the bytes themselves. Nothing here changes them, and a bo
 
 from __future__ import annotations
 
-import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -18,6 +18,7 @@ __all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream"]
 
 _ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CHAT_ID}}}\Z")
 _DONE: Final = b"[DONE]"
+_EVENT: Final = re.compile(rb"(?:\A|(?<=[\r\n]))data:([^\r\n]*)")
 _FIRST_EVENTS: Final = 8
 """Events of a stream among which the one that carries the id must be."""
 
@@ -35,13 +36,18 @@ def is_stream(response_body: bytes) -> bool:
 
 def is_finished(response_body: bytes) -> bool:
     """True when the last event of a stream is ``[DONE]``."""
-    if not response_body.endswith((b"\n", b"\r")):
+    last = _last_event(response_body)
+    if last < 0 or not response_body.endswith((b"\n", b"\r")):
         return False
-    last = max(response_body.rfind(start) for start in (b"\ndata:", b"\rdata:"))
-    if last < 0 and not response_body.startswith(b"data:"):
-        return False
-    lines = response_body[last + 1 :].splitlines()
-    return lines[0].removeprefix(b"data:").strip() == _DONE
+    return response_body[last:].splitlines()[0].removeprefix(b"data:").strip() == _DONE
+
+
+def _last_event(body: bytes) -> int:
+    """Where the last line begins that starts with ``data:``; -1 without one."""
+    start = len(body)
+    while (start := body.rfind(b"data:", 0, start)) > 0 and body[start - 1] not in b"\r\n":
+        pass
+    return start
 
 
 def chat_id_of(response_body: bytes) -> str | None:
@@ -52,13 +58,11 @@ def chat_id_of(response_body: bytes) -> str | None:
 
 
 def _chunks(body: bytes) -> Iterator[dict[str, JsonValue]]:
-    found = 0
-    for line in io.BytesIO(body):  # line by line: a hostile stream has millions of them
-        if line.startswith(b"data:") and found < _FIRST_EVENTS:
-            found += 1
-            document = _object(line.removeprefix(b"data:").strip())
-            if document is not None:
-                yield document
+    """The JSON objects among the first events; no more are looked at, since a hostile stream has millions."""
+    for event in itertools.islice(_EVENT.finditer(body), _FIRST_EVENTS):
+        document = _object(event.group(1).strip())
+        if document is not None:
+            yield document
 
 
 def _object(body: bytes) -> dict[str, JsonValue] | None:
