@@ -179,3 +179,9 @@ class AsyncVerifier:
     async def verify_saved(self, report: SavedReport, *, at: datetime | None = None) -> AttestationVerdict:
         """See `Verifier.verify_saved`; it runs in a thread."""
         return await _off_loop(functools.partial(self.verifier.verify_saved, report, at=at))
+
+    async def verify_saved_exchange(
+        self, report: SavedReport, exchange: Exchange | None = None, *, at: datetime | None = None
+    ) -> VerifiedExchange:
+        """See `Verifier.verify_saved_exchange`; it runs in a thread."""
+        return await _off_loop(functools.partial(self.verifier.verify_saved_exchange, report, exchange, at=at))

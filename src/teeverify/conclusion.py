@@ -78,6 +78,7 @@ def conclude_session(
         ),
         test_roots=roots.test,
         roots_digest=roots.digest,
+        origin=next((subject.channel.origin for subject in subjects if subject.channel is not None), ""),
     )
 
 

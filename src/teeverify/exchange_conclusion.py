@@ -143,4 +143,5 @@ def _channel_gap(results: Sequence[CheckResult]) -> tuple[str, ...]:
 def _boundary(signed_by: str | None, attestation: AttestationVerdict) -> str:
     if signed_by is None:
         return "Nothing is proven about this exchange, since it is not VERIFIED."
-    return f"{_BOUNDARIES[signed_by]} The attested session: {attestation.trust_boundary}"
+    words = f"{_BOUNDARIES[signed_by]} The attested session: {attestation.trust_boundary}"
+    return f"TEST ROOTS, proves nothing about real hardware. {words}" if attestation.test_roots else words

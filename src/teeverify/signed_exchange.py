@@ -166,18 +166,7 @@ class SignedExchangeVerifier(Verifier):
         at: datetime | None = None,
         now: datetime | None = None,
     ) -> VerifiedExchange:
-        """Judge an exchange of a saved report without any network.
-
-        Args:
-            report: the saved report; everything in it is untrusted.
-            exchange: the exact bytes; those that the report holds when omitted.
-            at: the time to judge for (aware); by default the time at which the report says it was recorded.
-            now: our own clock (aware), against which the report's claim is held.
-
-        Raises:
-            SavedReportError: the report holds no exchange, and none was given.
-            ConfigurationError: the report is of another provider or model, or a time is not aware.
-        """
+        """See `Verifier.verify_saved_exchange`."""
         chat = report.exchange if exchange is None else exchange
         if chat is None:
             raise SavedReportError("the saved report holds no exchange: give the request's and the response's bytes")

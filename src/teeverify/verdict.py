@@ -118,7 +118,8 @@ class AttestationVerdict:
 
     ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED
     and is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps``
-    what is not proven. ``roots_digest`` (hex) names the trust anchors. ``evidence`` is the session itself, for saving;
+    what is not proven. ``origin`` is scheme and host of the connection that
+    was judged. ``roots_digest`` (hex) names the trust anchors. ``evidence`` is the session itself, for saving;
     judging it offline gives the same outcome.
     """
 
@@ -136,6 +137,7 @@ class AttestationVerdict:
     conclusion: str = field(repr=False)
     test_roots: bool = False
     roots_digest: str = field(default="", repr=False)
+    origin: str = ""
     evidence: SavedReport | None = field(default=None, repr=False, eq=False)
 
     @property

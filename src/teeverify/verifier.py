@@ -195,6 +195,30 @@ class Verifier(Equipped, ABC):
         verdict = self.conclude(subjects, model=report.model, nonce=report.nonce, at=evaluated_at)
         return attrs.evolve(verdict, evidence=report)
 
+    def verify_saved_exchange(
+        self,
+        report: SavedReport,
+        exchange: Exchange | None = None,
+        *,
+        at: datetime | None = None,
+        now: datetime | None = None,
+    ) -> VerifiedExchange:
+        """Judge an exchange of a saved report without any network.
+
+        Args:
+            report: the saved report; everything in it is untrusted.
+            exchange: the exact bytes; those that the report holds when omitted.
+            at: the time to judge for (aware); by default the time at which the report says it was recorded.
+            now: our own clock (aware), against which the report's claim is held.
+
+        Raises:
+            SavedReportError: the report holds no exchange, and none was given.
+            ConfigurationError: the report is of another provider or model, a time is not aware, or the provider signs
+                no exchanges.
+        """
+        del report, exchange, at, now
+        raise ConfigurationError(f"provider {self.provider!r} signs no exchanges that could be verified")
+
     @classmethod
     @abstractmethod
     def subjects_of_saved(

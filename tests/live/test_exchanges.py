@@ -342,3 +342,21 @@ def test_nothing_of_the_chat_is_shown() -> None:
     assert "messages" not in shown
     with pytest.raises(TypeError):
         bool(judged)
+
+
+@pytest.mark.parametrize("verified", [True, False])
+def test_the_document_of_an_exchange_satisfies_its_schema(verified: bool) -> None:
+    import jsonschema
+
+    from teeverify.render.json_document import exchange_document, exchange_schema, json_schema
+
+    provider = Provider()
+    judged = live_verifier(provider).verify_exchange(provider.chat() if verified else provider.chat(named="other"))
+    document = exchange_document(judged)
+    validator = jsonschema.Draft202012Validator(exchange_schema())
+    validator.validate(document)
+    jsonschema.validate(document["attestation"], json_schema())
+    assert document["test_roots"] is True
+    assert judged.trust_boundary.startswith("TEST ROOTS" if verified else "Nothing is proven")
+    for spoiled in ({"verified": not verified}, {"outcome": "OK"}, {"request_sha256": "ab"}, {"extra": 1}):
+        assert not validator.is_valid({**document, **spoiled})

@@ -75,6 +75,7 @@ def test_a_request_with_its_own_authorization_keeps_it(server: Server, connect: 
         "https://good.test\\@other.test/",
         "https://good.test\\.other.test/",
         "https://good.test /",
+        "https://good.test/\\other.test/",
         "https://good.test/\r\nX: y",
         "https://good.test/a b",
         "https://good.test/ü",

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..saved import format_time
 from ..verdict import AttestationVerdict, CheckResult, SubjectVerdict, VerifiedExchange
 
-__all__ = ["EXCHANGE_SCHEMA", "SCHEMA", "exchange_document", "json_schema", "to_document", "to_json"]
+__all__ = ["EXCHANGE_SCHEMA", "SCHEMA", "exchange_document", "exchange_schema", "json_schema", "to_document", "to_json"]
 
 SCHEMA: Final = "teeverify.verdict/v1"
 EXCHANGE_SCHEMA: Final = "teeverify.exchange/v1"
@@ -37,7 +37,7 @@ def to_document(verdict: AttestationVerdict) -> dict[str, Any]:
 
 def exchange_document(verdict: VerifiedExchange) -> dict[str, Any]:
     """The judgement of an exchange as JSON values, with its attestation inside; no prompt and no response is in it."""
-    return {
+    document = {
         "schema": EXCHANGE_SCHEMA,
         "provider": verdict.attestation.provider,
         "model": verdict.model,
@@ -55,6 +55,7 @@ def exchange_document(verdict: VerifiedExchange) -> dict[str, Any]:
         "checks": [_check(check) for check in verdict.checks],
         "attestation": to_document(verdict.attestation),
     }
+    return {**document, "test_roots": True} if verdict.attestation.test_roots else document
 
 
 def to_json(verdict: AttestationVerdict | VerifiedExchange) -> str:
@@ -65,7 +66,16 @@ def to_json(verdict: AttestationVerdict | VerifiedExchange) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) that every document of `to_document` satisfies."""
-    text = resources.files(__package__).joinpath("verdict.schema.json").read_text("utf-8")
+    return _schema("verdict.schema.json")
+
+
+def exchange_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) that every document of `exchange_document` satisfies."""
+    return _schema("exchange.schema.json")
+
+
+def _schema(name: str) -> dict[str, Any]:
+    text = resources.files(__package__).joinpath(name).read_text("utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
 
