@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
 from attrs import frozen
 
@@ -55,7 +55,7 @@ class ThreadedTransport:
         self._transport = transport
         side_by_side = getattr(transport, "concurrent", False) is True
         # Threads of our own: the event loop's default executor may have fewer than one batch has requests.
-        self._threads = ThreadPoolExecutor(MAX_CONCURRENT_REQUESTS if side_by_side else 1, "teeverify")
+        self._threads = _Threads(MAX_CONCURRENT_REQUESTS if side_by_side else 1, "teeverify")
 
     async def send(self, request: Request) -> Response:
         """Answer one request in a thread.
@@ -63,7 +63,7 @@ class ThreadedTransport:
         Raises:
             TransportError: no answer could be had.
         """
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._transport.send, request)
+        return await asyncio.get_running_loop().run_in_executor(self._threads.pool(), self._transport.send, request)
 
 
 async def run_async(flow: Flow[T], transport: AsyncTransport) -> T:
@@ -88,13 +88,26 @@ async def _off_loop(work: Callable[..., T], *arguments: object) -> T:
     """
     context = contextvars.copy_context()
     loop = asyncio.get_running_loop()
-    result: T = await loop.run_in_executor(_threads(), functools.partial(context.run, work, *arguments))
+    result: T = await loop.run_in_executor(_STEPS.pool(), functools.partial(context.run, work, *arguments))
     return result
 
 
-@functools.lru_cache(maxsize=1)
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(8, (os.cpu_count() or 1) + 2), "teeverify-steps")
+class _Threads:
+    """Threads that are made on first use, and made anew in a process that was forked, which has none of them."""
+
+    def __init__(self, width: int, name: str) -> None:
+        self._width, self._name = width, name
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._making = threading.Lock()
+
+    def pool(self) -> ThreadPoolExecutor:
+        with self._making:
+            if self._pool is None or self._pool[0] != os.getpid():
+                self._pool = os.getpid(), ThreadPoolExecutor(self._width, self._name)
+            return self._pool[1]
+
+
+_STEPS: Final = _Threads(min(8, (os.cpu_count() or 1) + 2), "teeverify-steps")
 
 
 @frozen

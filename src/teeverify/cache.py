@@ -194,6 +194,8 @@ class VerdictCache:
         with self._lock:
             slot = self._slots.get(key) or Slot()
             known = slot.holding(verdict) or slot.newer_rejection(verdict, wall, mono)
+            if known is None and key.tls_spki:  # a rejection stands in the slot for whichever key
+                known = self._slots.get(key.without_tls_key, Slot()).newer_rejection(verdict, wall, mono)
             if known is not None:
                 return known
             if verdict.outcome is Outcome.INCONCLUSIVE:
@@ -206,6 +208,7 @@ class VerdictCache:
                 if not held.stands(wall, mono):
                     if verdict.outcome is Outcome.REJECTED:
                         self._slots.pop(key, None)
+                        self._drop_other_tls_keys(key)
                     return held
                 slot.decided, slot.outage, slot.failures = held, None, 0
                 if verdict.outcome is Outcome.REJECTED:

@@ -19,11 +19,16 @@ def aware(at: object) -> datetime:
     """An aware time in UTC.
 
     Raises:
-        ConfigurationError: the time has no time zone.
+        ConfigurationError: the time has no time zone, or does not exist in UTC.
     """
     if not isinstance(at, datetime) or at.tzinfo is None:
         raise ConfigurationError("a time without time zone was given: pass aware times, for example in UTC")
-    return at.astimezone(timezone.utc)
+    try:
+        return at.astimezone(timezone.utc)
+    except OverflowError:
+        raise ConfigurationError(
+            "a time at the end of the calendar was given: pass one that exists in UTC"
+        ) from None
 
 
 def checked_nonce(nonce: object) -> bytes:

@@ -26,7 +26,8 @@ T = TypeVar("T")
 class Request:
     """One HTTP request.
 
-    ``limit`` is the most bytes of body that the answer may have. ``delay`` is how many seconds the driver waits before
+    ``limit`` is the most bytes of body that the answer may have. ``repeatable`` says that asking twice does no harm; it
+    is what GET and HEAD are, unless said otherwise. ``delay`` is how many seconds the driver waits before
     it makes the request, for an answer that may not be there yet; a replay does not wait.
     """
 
@@ -36,6 +37,11 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     limit: int
     delay: float = 0.0
+    repeatable: bool = field()
+
+    @repeatable.default
+    def _by_method(self) -> bool:
+        return self.method in ("GET", "HEAD")
 
 
 def _by_lower_case(headers: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:

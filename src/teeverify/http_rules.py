@@ -123,7 +123,7 @@ def _stated_length(origin: Origin, headers: Mapping[str, tuple[str, ...]]) -> in
 
 
 def _values(headers: Mapping[str, tuple[str, ...]], name: str) -> set[str]:
-    return {value.strip().lower() for value in headers.get(name, ())}
+    return {value.strip(" \t").lower() for value in headers.get(name, ())}  # white space of HTTP, not of Unicode
 
 
 def _too_long(origin: Origin, limit: int) -> AnswerTooLongError:

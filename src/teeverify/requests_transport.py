@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["RequestsTransport"]
 
-_REPEATABLE: Final = frozenset({"GET", "HEAD"})
 _PASSING_STATUS: Final = frozenset({429, 500, 502, 503, 504})
 _FIRST_WAIT: Final = 0.2
 """Seconds before the second attempt, on average; doubled for each further one."""
@@ -59,7 +58,8 @@ class RequestsTransport:
         read_timeout: seconds that a server may stay silent.
         total_timeout: seconds for `send` as a whole, with all attempts and waits; only the look-up of a name, which
             nothing can stop, is not cut short.
-        retries: further attempts for GET and HEAD after an outage (connection errors, 429, 500, 502, 503, 504).
+        retries: further attempts for repeatable requests (GET, HEAD, and what says so) after an outage (connection
+            errors, 429, 500, 502, 503, 504).
         sleep: waits between attempts; replaced in tests.
 
     Raises:
@@ -127,6 +127,16 @@ class RequestsTransport:
         with self._pinning:
             self._pins[place] = pins
 
+    def unpin(self, origin: str) -> None:
+        """Hold requests to ``origin`` to no key any more; nothing happens where none was pinned.
+
+        Raises:
+            ConfigurationError: the origin is not what it should be.
+        """
+        place = checked_origin(origin)
+        with self._pinning:
+            self._pins.pop(place, None)
+
     def send(self, request: Request) -> Response:
         """Answer one request. What answers are accepted is in `http_rules`.
 
@@ -138,7 +148,7 @@ class RequestsTransport:
         target = target_of(request.url)
         headers = headers_to_send(request, target, self._authorizations)
         deadline = time.monotonic() + self._total
-        for attempt in range(self._retries if request.method in _REPEATABLE else 0):
+        for attempt in range(self._retries if request.repeatable else 0):
             answer: Response | PassingError
             try:
                 answer = self._once(target, request, headers, deadline)

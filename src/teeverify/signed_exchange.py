@@ -94,8 +94,9 @@ class AcceptedChats:
         self._lock = threading.Lock()
 
     def __contains__(self, exchange: Exchange) -> bool:
+        marks = _marks(exchange)
         with self._lock:
-            return any(mark in self._seen for mark in _marks(exchange))
+            return any(mark in self._seen for mark in marks)
 
     def add(self, exchange: Exchange) -> bool:
         """Remember an exchange; False when it was known already. Beyond the limit the oldest is forgotten."""
@@ -223,7 +224,9 @@ def _with_evidence(judged: VerifiedExchange, exchange: Exchange, recording: Reco
     session = judged.attestation.evidence
     if session is None:
         return judged
-    exchanges = (*session.exchanges, *recording.exchanges)
+    anew = {(one.request.method, one.request.url) for one in recording.exchanges}
+    kept = (one for one in session.exchanges if (one.request.method, one.request.url) not in anew)
+    exchanges = (*kept, *recording.exchanges)
     return attrs.evolve(judged, evidence=attrs.evolve(session, exchanges=exchanges, exchange=exchange, digest=""))
 
 

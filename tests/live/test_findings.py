@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -351,3 +352,50 @@ def test_a_channel_that_is_not_known_is_named() -> None:
     assert any("peer_spki" in gap for gap in silent.gaps)
     told = attrs.evolve(provider.chat("b"), peer_spki=provider.session().front.tls_spki)
     assert not any("peer_spki" in gap for gap in verifier.verify_exchange(told).require().gaps)
+
+
+def test_a_verdict_that_comes_in_late_does_not_undo_a_newer_rejection() -> None:
+    provider = Provider()
+    verifier = live_verifier(provider)
+    late = verifier.verify_attestation(MODEL).require()
+    verifier.cache.clear()
+    provider.spoil = lambda session: setattr(session, "attested_nonce", bytes([7]) * 32)
+    newer = attrs.evolve(verifier.verify_attestation(MODEL), evaluated_at=AT + timedelta(seconds=1))
+    verifier.cache.clear()
+    verifier.hold(newer, now=AT + timedelta(seconds=1))
+    verifier.hold(late, now=AT + timedelta(seconds=1))
+    held = verifier.held_attestation(MODEL, now=AT + timedelta(seconds=1))
+    assert held is newer
+    by_key = verifier.held_attestation(MODEL, tls_spki=late.attested_tls_spki, now=AT + timedelta(seconds=1))
+    assert by_key is None or by_key.outcome is REJECTED
+
+
+@pytest.mark.parametrize("at", [datetime.max, datetime.min])
+def test_a_time_at_the_end_of_the_calendar(at: datetime) -> None:
+    shift = timedelta(hours=-14 if at is datetime.max else 14)
+    with pytest.raises(ConfigurationError, match="calendar"):
+        live_verifier(Provider()).attestation_cached(MODEL, now=at.replace(tzinfo=timezone(shift)))
+
+
+def test_evidence_with_two_answers_about_one_chat_holds_the_newer() -> None:
+    provider = Provider()
+    verifier = live_verifier(provider)
+    attestation = verifier.verify_attestation(MODEL)
+    other = provider.chat(named="other/model")
+    first = verifier.verify_exchange(other, attestation=attestation)
+    assert first.outcome is REJECTED
+    second_look = attrs.evolve(attestation, evidence=first.evidence)
+    judged = verifier.verify_exchange(provider.chat(), attestation=second_look).require()
+    assert judged.evidence is not None
+    assert verifier.verify_saved_exchange(SavedReport.from_bytes(judged.evidence.to_bytes())).verified
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_threads_are_made_anew_after_a_fork() -> None:
+    from teeverify.aio import _Threads
+
+    threads = _Threads(1, "test")
+    before = threads.pool()
+    assert threads.pool() is before
+    threads._pool = (-1, before)  # as a child finds it
+    assert threads.pool() is not before

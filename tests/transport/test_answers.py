@@ -123,6 +123,7 @@ def test_an_answer_that_ends_too_early(ask: Ask, data: bytes) -> None:
         pytest.param(head("103 Early Hints"), id="not final"),
         pytest.param(head("101 Switching Protocols"), id="other protocol"),
         pytest.param(head("200 OK", "Content-Length : 2", "no colon here") + b"ab", id="broken headers"),
+        pytest.param(head("200 OK", "Content-Length: 2", "no colon here", "X: y") + b"ab", id="lost headers"),
         pytest.param(head("200 OK", *(f"X-{number}: y" for number in range(200))), id="many headers"),
         pytest.param(head("200 OK", *(f"X-{number}: {'y' * 1000}" for number in range(70))), id="much header"),
         pytest.param(head("200 OK", f"X: {'y' * 70_000}"), id="long header"),

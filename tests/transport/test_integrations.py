@@ -22,23 +22,23 @@ pytestmark = pytest.mark.loopback
 Serve = Callable[..., Server]
 
 
-def over_httpx(context: ssl.SSLContext, *requests: Request, **options: Any) -> list[Response]:
+def over_httpx(context: ssl.SSLContext, *requests: Request, timeout: float = 5, **options: Any) -> list[Response]:
     httpx = pytest.importorskip("httpx")
     from teeverify.integrations.httpx import HttpxTransport
 
     settings: Any = {"headers": {"X-Mine": "quarz"}, "cookies": {"mine": "quarz"}, "auth": ("me", "quarz")}
-    with httpx.Client(verify=context, timeout=5, follow_redirects=True, **settings) as client:
+    with httpx.Client(verify=context, timeout=timeout, follow_redirects=True, **settings) as client:
         transport = HttpxTransport(client, **options)
         return [transport.send(request) for request in requests]
 
 
-def over_async_httpx(context: ssl.SSLContext, *requests: Request, **options: Any) -> list[Response]:
+def over_async_httpx(context: ssl.SSLContext, *requests: Request, timeout: float = 5, **options: Any) -> list[Response]:
     httpx = pytest.importorskip("httpx")
     from teeverify.integrations.httpx import AsyncHttpxTransport
 
     async def talk() -> list[Response]:
         settings: Any = {"headers": {"X-Mine": "quarz"}, "cookies": {"mine": "quarz"}, "auth": ("me", "quarz")}
-        async with httpx.AsyncClient(verify=context, timeout=5, follow_redirects=True, **settings) as client:
+        async with httpx.AsyncClient(verify=context, timeout=timeout, follow_redirects=True, **settings) as client:
             transport = AsyncHttpxTransport(client, **options)
             return [await transport.send(request) for request in requests]
 
@@ -224,6 +224,31 @@ def test_dripping_headers_are_bounded_too(serve: Serve, parties: Parties, client
     server = serve(once(b"HTTP/1.1 200 OK\r\nX: ", lambda peer: peer.drip(b"1" * 9999)))
     with pytest.raises(TransportError, match="whole answer may take"):
         client(pinned_context(parties.good.pin, ca_file=parties.ca_file), get(server), total_timeout=0.2)
+
+
+def test_aiohttp_leaves_a_bad_server_at_once(serve: Serve, parties: Parties) -> None:
+    """A proper end of TLS waits for the server to agree, which a bad one does not."""
+    aiohttp = pytest.importorskip("aiohttp")
+    from teeverify.integrations.aiohttp import AiohttpTransport
+
+    server = serve(once(head("200 OK", "Content-Encoding: gzip"), lambda peer: peer.drip(b"1" * 9999)))
+    context = pinned_context(parties.good.pin, ca_file=parties.ca_file)
+
+    async def talk() -> None:
+        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
+            with pytest.raises(TransportError, match="is encoded"):
+                await AiohttpTransport(session).send(get(server))
+            await asyncio.to_thread(server.ends.get, timeout=5)  # while the session is still open
+        await until_all_is_closed()
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("client", [over_httpx, over_async_httpx])
+def test_the_timeouts_of_the_client_hold(serve: Serve, parties: Parties, client: Ask) -> None:
+    server = serve(once(b"", Peer.wait))
+    with pytest.raises(TransportError, match=r"gave no answer that can be used \(ReadTimeout\)|stayed silent"):
+        client(pinned_context(parties.good.pin, ca_file=parties.ca_file), get(server), timeout=0.1)
 
 
 def test_outages(serve: Serve, ask: Ask) -> None:

@@ -29,6 +29,7 @@ def nras_requests(subject_id: str, payload: bytes) -> dict[str, Request]:
             headers={"Content-Type": "application/json", "Accept": "application/json"},
             body=payload,
             limit=MAX_ENDORSEMENT_BODY,
+            repeatable=True,  # it states what it finds, and keeps nothing
         ),
         JWKS: Request(method="GET", url=f"{_SERVICE}/.well-known/jwks.json", limit=MAX_ENDORSEMENT_BODY),
     }

@@ -17,10 +17,14 @@ from .strict_json import JsonValue, loads
 __all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream"]
 
 _ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CHAT_ID}}}\Z")
+_MAX_PLAIN: Final = 8 << 20
+"""Bytes of a plain answer that is read for its id; the caller gives the id of a longer one."""
 _DONE: Final = b"[DONE]"
 _EVENT: Final = re.compile(rb"(?:\A|(?<=[\r\n]))data:([^\r\n]*)")
+_FIRST_LINE: Final = re.compile(rb"[\r\n]*(?:data:|event:|id:|retry:|:)")
+_FIRST_BYTES: Final = 1 << 20
 _FIRST_EVENTS: Final = 8
-"""Events of a stream among which the one that carries the id must be."""
+"""Where in a stream the event that carries the id must be."""
 
 
 def asks_for_stream(request_body: bytes) -> bool:
@@ -31,7 +35,7 @@ def asks_for_stream(request_body: bytes) -> bool:
 
 def is_stream(response_body: bytes) -> bool:
     """True when a response has the form of server-sent events (WHATWG HTML, section 9.2)."""
-    return response_body.lstrip(b"\r\n").startswith((b"data:", b"event:", b"id:", b"retry:", b":"))
+    return _FIRST_LINE.match(response_body) is not None
 
 
 def is_finished(response_body: bytes) -> bool:
@@ -39,7 +43,8 @@ def is_finished(response_body: bytes) -> bool:
     last = _last_event(response_body)
     if last < 0 or not response_body.endswith((b"\n", b"\r")):
         return False
-    return response_body[last:].splitlines()[0].removeprefix(b"data:").strip() == _DONE
+    event = _EVENT.match(response_body, last)
+    return event is not None and event.group(1).strip() == _DONE
 
 
 def _last_event(body: bytes) -> int:
@@ -52,14 +57,17 @@ def _last_event(body: bytes) -> int:
 
 def chat_id_of(response_body: bytes) -> str | None:
     """The ``id`` of a completion, or of the first chunk of a stream; None where it cannot be read."""
-    document = next(_chunks(response_body), None) if is_stream(response_body) else _object(response_body)
+    if is_stream(response_body):
+        document = next(_chunks(response_body), None)
+    else:
+        document = _object(response_body) if len(response_body) <= _MAX_PLAIN else None
     value = None if document is None else document.get("id")
     return value if isinstance(value, str) and _ID.match(value) else None
 
 
 def _chunks(body: bytes) -> Iterator[dict[str, JsonValue]]:
     """The JSON objects among the first events; no more are looked at, since a hostile stream has millions."""
-    for event in itertools.islice(_EVENT.finditer(body), _FIRST_EVENTS):
+    for event in itertools.islice(_EVENT.finditer(body, 0, _FIRST_BYTES), _FIRST_EVENTS):
         document = _object(event.group(1).strip())
         if document is not None:
             yield document

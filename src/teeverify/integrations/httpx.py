@@ -32,6 +32,8 @@ class HttpxTransport:
         client: the client.
         bearer: bearer tokens by origin (``https://host``); a token is sent to its own origin and nowhere else.
         total_timeout: seconds for a body, looked at whenever some of it comes; the client's own timeouts hold as well.
+            A server that never comes to the end of its headers is not bounded by it: where that matters, use
+            `RequestsTransport` or `AsyncHttpxTransport`.
 
     Raises:
         ConfigurationError: an origin or token that cannot be used.
@@ -119,7 +121,8 @@ def _prepared(
         return httpx.Request(
             request.method,
             f"{target.origin}{target.path}",
-            headers=headers_to_send(request, target, authorizations),
+            # h11 keeps what a server sends after an answer, and would take it for the next one.
+            headers={**headers_to_send(request, target, authorizations), "Connection": "close"},
             content=request.body,
             extensions={"timeout": client.timeout.as_dict()},
         )

@@ -44,7 +44,7 @@ _CHECKS: Final = {
 }
 _WHO: Final = {PROVIDER: "Provider", INTEL: "Intel", NVIDIA: "NVIDIA"}
 _GARBLED: Final = {
-    "html-page": {PROVIDER},
+    "html-page": set[str](),
     "invalid-json": {PROVIDER, INTEL},
     "empty-body": {PROVIDER},
     "length-too-short": {PROVIDER, INTEL},
