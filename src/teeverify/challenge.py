@@ -26,9 +26,7 @@ def aware(at: object) -> datetime:
     try:
         return at.astimezone(timezone.utc)
     except OverflowError:
-        raise ConfigurationError(
-            "a time at the end of the calendar was given: pass one that exists in UTC"
-        ) from None
+        raise ConfigurationError("a time at the end of the calendar was given: pass one that exists in UTC") from None
 
 
 def checked_nonce(nonce: object) -> bytes:
