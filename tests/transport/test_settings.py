@@ -9,7 +9,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,11 @@ def tunnel_to(port: int, status: bytes = b"200 Connection established") -> Scrip
     """A CONNECT proxy that leads every name to one port of this machine."""
 
     def pump(source: socket.socket, sink: socket.socket) -> None:
-        try:
+        with suppress(OSError):
             while chunk := source.recv(65536):
                 sink.sendall(chunk)
+        with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
 
     def script(peer: Peer) -> None:
         if peer.request() is None:

@@ -53,7 +53,7 @@ class HttpxTransport:
             TransportError: no whole answer could be had, also as `KeyMismatchError` or `AnswerTooLongError`.
         """
         target = target_of(request.url)
-        prepared = _prepared(request, target, self._authorizations)
+        prepared = _prepared(self._client, request, target, self._authorizations)
         deadline = time.monotonic() + self._total
         with _translated(target.origin):
             raw = self._client.send(prepared, stream=True, auth=None, follow_redirects=False)
@@ -83,7 +83,7 @@ class AsyncHttpxTransport:
         import anyio
 
         target = target_of(request.url)
-        prepared = _prepared(request, target, self._authorizations)
+        prepared = _prepared(self._client, request, target, self._authorizations)
         with _translated(target.origin), anyio.fail_after(self._total):
             raw = await self._client.send(prepared, stream=True, auth=None, follow_redirects=False)
             try:
@@ -111,7 +111,9 @@ class _Answer:
         return Response(status=self._status, headers=self._headers, body=body, peer_spki=self._peer_spki)
 
 
-def _prepared(request: Request, target: Target, authorizations: Mapping[Origin, str]) -> httpx.Request:
+def _prepared(
+    client: httpx.Client | httpx.AsyncClient, request: Request, target: Target, authorizations: Mapping[Origin, str]
+) -> httpx.Request:
     """Not ``client.build_request``, which would add the client's own headers and cookies."""
     import httpx
 
@@ -122,6 +124,7 @@ def _prepared(request: Request, target: Target, authorizations: Mapping[Origin, 
             # h11 keeps what a server sends after an answer, and would take it for the next one.
             headers={**headers_to_send(request, target, authorizations), "Connection": "close"},
             content=request.body,
+            extensions={"timeout": client.timeout.as_dict()},  # httpx 0.28 would set it itself
         )
 
 
