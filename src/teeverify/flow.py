@@ -143,7 +143,9 @@ def capped(response: Response, request: Request) -> Answer:
     values = [value for values in response.headers.values() for value in values]
     if len(response.headers) > MAX_HEADERS or sum(map(len, values)) > MAX_HEADER:
         return TransportError("the answer has more or longer headers than are accepted")
-    if not all(text.isprintable() or text.isascii() for text in (*response.headers, *values)):
+    try:
+        "".join((*response.headers, *values)).encode("utf-8")
+    except UnicodeEncodeError:  # lone surrogates, which some libraries make of bytes that are no text
         return TransportError("the answer has a header that is not text")
     return response
 

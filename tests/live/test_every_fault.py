@@ -54,10 +54,12 @@ def verifier(tee: SimulatedTee, transport: RequestsTransport) -> NearVerifier:
     return NearVerifier(tee.policy, roots=tee.roots, transport=transport, api_key=tee.api_key)
 
 
-def chat(tee: SimulatedTee, transport: RequestsTransport, *, stream: bool = False) -> Exchange:
+def chat(tee: SimulatedTee, *, stream: bool = False, pins: dict[str, bytes] | None = None) -> Exchange:
+    """A chat over a connection of its own: a POST on a kept one may meet the very moment when it is closed."""
     body = json.dumps({"model": tee.model, "stream": stream, "messages": [{"role": "user", "content": "hi"}]}).encode()
     url = f"{tee.origins[0]}/v1/chat/completions"
-    response = transport.send(Request(method="POST", url=url, body=body, limit=1 << 20))
+    with tee.transport(pins=pins) as transport:
+        response = transport.send(Request(method="POST", url=url, body=body, limit=1 << 20))
     return Exchange(model=tee.model, request_body=body, response_body=response.body, peer_spki=response.peer_spki)
 
 
@@ -126,13 +128,13 @@ def test_exchanges_that_lie_are_refused_by_their_check(
     attestation = judge.verify_attestation(tee.model).require()
     streams = [True] if FAULTS[name].streamed or name == "signature-never" else [False, True]
     for stream in streams:
-        before = judge.verify_exchange(chat(tee, transport, stream=stream), attestation=attestation)
+        before = judge.verify_exchange(chat(tee, stream=stream), attestation=attestation)
         assert before.verified
         tee.set_fault(name)
         try:
             if name == "replayed-chat":  # there has to be an answer to be served again
-                judge.verify_exchange(chat(tee, transport, stream=stream), attestation=attestation).require()
-            judged = judge.verify_exchange(chat(tee, transport, stream=stream), attestation=attestation)
+                judge.verify_exchange(chat(tee, stream=stream), attestation=attestation).require()
+            judged = judge.verify_exchange(chat(tee, stream=stream), attestation=attestation)
         finally:
             tee.set_fault(None)
         expect(judged, name)
@@ -144,8 +146,8 @@ def test_a_pinned_transport_sends_nothing_to_another_key(tee: SimulatedTee, tran
     tee.set_fault("other-tls-key")
     asked = len(tee.asked)
     try:
-        with tee.transport(pins={tee.origins[0]: spki}) as pinned, pytest.raises(TransportError, match="TLS key"):
-            chat(tee, pinned)
+        with pytest.raises(TransportError, match="TLS key"):
+            chat(tee, pins={tee.origins[0]: spki})
     finally:
         tee.set_fault(None)
     assert len(tee.asked) == asked
