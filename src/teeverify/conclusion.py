@@ -43,7 +43,7 @@ def conclude_session(
                 f"subject {subject.id} was derived for another nonce, time or kind of roots: derive it again"
             )
     judged = tuple(judge_subject(subject, policy, applicable) for subject in subjects)
-    outcome = fold_subjects(judged)
+    outcome = fold_subjects(judged, policy)
     verified = outcome is Outcome.VERIFIED
     if verified:
         judged = tuple(with_keys(verdict, subject) for verdict, subject in zip(judged, subjects, strict=True))
@@ -52,7 +52,8 @@ def conclude_session(
         words = f"Nothing is proven, since the verdict is not VERIFIED. {words}"
     if roots.test:
         words = f"TEST ROOTS, proves nothing about real hardware. {words}"
-    expires_at = earliest_end(subjects, policy, at) if verified else None
+    relied_on = [s for s, verdict in zip(subjects, judged, strict=True) if verdict.outcome is Outcome.VERIFIED]
+    expires_at = earliest_end(relied_on, policy, at) if verified else None
     results = [(verdict.id, result) for verdict in judged for result in verdict.checks]
     passes = sum(result.status is Status.PASS for _, result in results)
     return AttestationVerdict(
@@ -82,24 +83,34 @@ def conclude_session(
     )
 
 
-def fold_subjects(judged: Sequence[SubjectVerdict]) -> Outcome:
-    """Rejected if any subject is, VERIFIED only if all are; without subjects it is inconclusive."""
+def fold_subjects(judged: Sequence[SubjectVerdict], policy: Policy) -> Outcome:
+    """Rejected if any subject is, VERIFIED only if all are; without subjects it is inconclusive.
+
+    Where the policy takes any instance, one that is VERIFIED stands for all, and the others are merely shown.
+    """
     outcomes = {verdict.outcome for verdict in judged}
+    if judged and policy.instances == "any" and all(verdict.role == "instance" for verdict in judged):
+        order = (Outcome.VERIFIED, Outcome.INCONCLUSIVE, Outcome.REJECTED)
+        return next(outcome for outcome in order if outcome in outcomes)
     if Outcome.REJECTED in outcomes:
         return Outcome.REJECTED
     return Outcome.VERIFIED if outcomes == {Outcome.VERIFIED} else Outcome.INCONCLUSIVE
 
 
 def with_keys(verdict: SubjectVerdict, subject: Subject) -> SubjectVerdict:
-    """Mint the attested keys of a subject; only called once the whole verdict is VERIFIED."""
+    """Mint the attested keys of a VERIFIED subject; only called once the whole verdict is VERIFIED."""
+    if verdict.outcome is not Outcome.VERIFIED:
+        return verdict
     passed = {result.id for result in verdict.checks if result.status is Status.PASS}
     keys: list[AttestedKey] = []
-    key, ohttp = subject.binding.signing_key, subject.binding.ohttp
+    key, ohttp, kem = subject.binding.signing_key, subject.binding.ohttp, subject.binding.kem_key
     if "binding.signing_key" in passed and key is not None and not isinstance(key, Problem):
         public = key.public_key.hex() if key.public_key is not None else ""
         keys.append(AttestedKey(use="signing", algorithm=key.algorithm, public_key=public, address=key.address.hex()))
     if "binding.e2ee_key" in passed and ohttp is not None and not isinstance(ohttp, Problem):
         keys.append(AttestedKey(use="ohttp", algorithm="ohttp", public_key=ohttp.key_config.hex()))
+    if {"binding.e2ee_key", "binding.report_data"} <= passed and kem is not None and not isinstance(kem, Problem):
+        keys.append(AttestedKey(use="e2ee", algorithm=kem.algorithm, public_key=kem.public_key.hex()))
     return SubjectVerdict(
         id=verdict.id, role=verdict.role, outcome=verdict.outcome, checks=verdict.checks, attested_keys=tuple(keys)
     )

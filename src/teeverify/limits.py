@@ -53,6 +53,8 @@ MAX_APP_COMPOSE: Final = 512 << 10
 """An app-compose document; the largest captured one is 31 KiB."""
 MAX_ACTIONS: Final = 10_000
 """Entries of NEAR's compose-manager log; up to 48 were captured."""
+MAX_INSTANCES: Final = 256
+"""Instances of one chute in one answer; seven were captured."""
 MAX_MODELS: Final = 16
 """Model records in one report; one was captured."""
 MAX_CERTIFICATES: Final = 8

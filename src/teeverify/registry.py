@@ -68,6 +68,9 @@ def verifier_for(provider: str) -> type[Verifier]:
 
 
 def _known() -> VerifierRegistry:
+    from .providers.chutes import ChutesVerifier
     from .providers.near import NearVerifier
+    from .providers.phala import PhalaVerifier
 
-    return VerifierRegistry({NearVerifier.provider: NearVerifier, **_OWN})
+    built_in = (NearVerifier, ChutesVerifier, PhalaVerifier)
+    return VerifierRegistry({**{kind.provider: kind for kind in built_in}, **_OWN})

@@ -102,6 +102,15 @@ class SubjectVerdict:
     attested_keys: tuple[AttestedKey, ...] = ()
 
     @property
+    def verified(self) -> bool:
+        """True when the outcome is VERIFIED."""
+        return self.outcome is Outcome.VERIFIED
+
+    def holds(self, *check_ids: str) -> bool:
+        """True when all of these checks are enforced and passed."""
+        return {c.id for c in self.checks if c.enforced and c.status is Status.PASS}.issuperset(check_ids)
+
+    @property
     def deciding(self) -> tuple[CheckResult, ...]:
         """The checks that keep this subject from being VERIFIED; empty when it is."""
         return tuple(check for check in self.checks if check.decides is self.outcome)

@@ -93,7 +93,7 @@ def test_a_saved_report_that_is_too_large(
 
 def test_a_report_of_another_provider(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "saved.json"
-    for provider in ("chutes", "tinfoil", "NEAR", "near "):
+    for provider in ("tinfoil", "NEAR", "near "):
         path.write_bytes(_with(provider=provider))
         for more in ((), ("--policy", FIXTURES / REPORTS[DIRECT]["policy"])):
             shown = run(capsys, "verify", path, *more)
@@ -101,7 +101,7 @@ def test_a_report_of_another_provider(tmp_path: Path, capsys: pytest.CaptureFixt
             assert repr(provider) in shown.sentence()
 
 
-@pytest.mark.parametrize("name", ["chutes-2026-06-29", "venice-2026-06-10", "tinfoil-direct-2026-06-29"])
+@pytest.mark.parametrize("name", ["venice-2026-06-10", "tinfoil-direct-2026-06-29"])
 def test_a_capture_of_another_provider(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = run(capsys, "verify", capture_path(name))
     assert shown.code == 2

@@ -136,7 +136,7 @@ def test_the_certificate_of_the_connection(tmp_path: Path, capsys: pytest.Captur
     [
         (["--nonce", "zz"], 2, "nonce"),
         (["--nonce", "ab" * 31], 2, "nonce"),
-        (["--provider", "chutes"], 2, "chutes"),
+        (["--provider", "tinfoil"], 2, "tinfoil"),
         (["--url", "https://example.com/v1/attestation/report"], 2, "--url"),
         (["--url", "http://[::1"], 2, "--url"),
         (["--tls-cert", "missing.pem"], 4, "missing.pem"),

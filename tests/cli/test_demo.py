@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from teeverify.cli.demo_command import _LIES
+from teeverify.cli.demo_steps import LIES
 from teeverify.testing.simulation import SimulatedTee
 
 from .commands import Shown, run
@@ -26,9 +26,9 @@ def test_the_demonstration(capsys: pytest.CaptureFixture[str], tmp_path: Path, s
     assert shown.code == 0, shown.out
     assert "Every step came out as it should. TEST ROOTS" in shown.out
     assert shown.out.count("  VERIFIED  ") == 6
-    assert shown.out.count("  REJECTED  ") == len(_LIES) + 1
+    assert shown.out.count("  REJECTED  ") == len(LIES) + 1
     assert shown.out.count("  not sent  ") == 1
-    for _, _, check_id in _LIES:
+    for _, _, check_id in LIES:
         assert f"{check_id}: " in flat(shown)
     assert "exchange.response_digest: " in flat(shown)
     assert json.loads(saved.read_text())["exchange"]["chat_id"].startswith("chatcmpl-")

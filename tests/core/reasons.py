@@ -129,6 +129,7 @@ CASES: Final = (
     _case(
         "binding.report_data", "actions_hash", "binding.first_half", _invalid("actions_hash"), role="compose_manager"
     ),
+    _case("binding.report_data", "other_second_half", "binding.second_half", _OTHER32),
     _case("binding.report_data", "stated_copy", "binding.stated_report_data", bytes(64)),
     _case("binding.signing_key", "other_algorithm", "binding.signing_key.stated_algorithm", "ecdsa"),
     _case("binding.signing_key", "not_on_curve", "binding.signing_key.derived_address", None),
@@ -139,6 +140,7 @@ CASES: Final = (
     _case("binding.e2ee_key", "other_signer", "binding.signing_key", None),
     _case("binding.e2ee_key", "other_config", "binding.ohttp.served_config", b"\0"),
     _case("binding.e2ee_key", "not_bound", "binding.signing_key.algorithm", "ecdsa", status="info"),
+    _case("binding.distinct_instances", "shared", "binding.sharing", ("the quote",)),
     _case("binding.same_td", "other_td", "binding.host_quote.report.rtmr3", _OTHER48, role="compose_manager"),
     _case("binding.same_td", "other_td", "binding.host_quote.user_data", bytes(20), role="compose_manager"),
     _case("binding.same_td", "same_quote", "binding.host_quote", lambda s: s.tdx.quote, role="compose_manager"),

@@ -25,6 +25,7 @@ __all__: list[str] = []
     anchor="Intel root",
     reasons={
         "other_bytes": "REPORTDATA holds other bytes than the report's keys or log give.",
+        "other_second_half": "The second half of REPORTDATA is not the hash of the certificate's key.",
         "actions_hash": "The action log does not have the hash that is stated beside it.",
         "stated_copy": "The report shows another REPORTDATA beside the quote than the quote holds.",
     },
@@ -42,6 +43,13 @@ def report_data(subject: Subject, policy: Policy) -> Finding:
             f"the first half of REPORTDATA is not the {binding.layout}",
             expected=expected.hex(),
             observed=observed[:32].hex(),
+        )
+    if binding.second_half is not None and observed[32:] != need(binding.second_half):
+        return failed(
+            "other_second_half",
+            "the second half of REPORTDATA is not the SHA-256 of the certificate's key",
+            expected=need(binding.second_half).hex(),
+            observed=observed[32:].hex(),
         )
     if binding.stated_report_data is not None and need(binding.stated_report_data) != observed:
         return failed("stated_copy", "the report_data shown beside the quote is not the quote's own")
@@ -116,14 +124,15 @@ def tls_spki(subject: Subject, policy: Policy) -> Finding:
 
 @check(
     "binding.e2ee_key",
-    title="The Oblivious HTTP key is signed by the attested key",
+    title="The key that prompts are encrypted to is attested",
     explanation=(
-        "A key configuration for Oblivious HTTP comes with an ed25519 signature. It is worth something only if the "
-        "signature verifies and the signer is the key that this very quote names; then prompts may be encrypted to it. "
-        "The signature holds no nonce, so it can be older than the report."
+        "An ML-KEM key stands in the quote itself, hashed together with the nonce; it must be a well-formed key. A key "
+        "configuration for Oblivious HTTP comes with an ed25519 signature. It is worth something only if the signature "
+        "verifies and the signer is the key that this very quote names; then prompts may be encrypted to it. The "
+        "signature holds no nonce, so it can be older than the report."
     ),
     requires=("binding.signing_key",),
-    source="RFC 9458; NEAR AI attestation report, ohttp_attestation",
+    source="FIPS 203; RFC 9458; NEAR AI attestation report, ohttp_attestation",
     anchor="Intel root",
     reasons={
         "bad_signature": "The signature over the key configuration does not verify.",
@@ -134,6 +143,9 @@ def tls_spki(subject: Subject, policy: Policy) -> Finding:
 )
 def e2ee_key(subject: Subject, policy: Policy) -> Finding:
     del policy
+    if subject.binding.kem_key is not None:
+        kem = need(subject.binding.kem_key)
+        return passed(f"the {kem.algorithm} key is well-formed, and the quote names it")
     if subject.binding.ohttp is None:
         return not_applicable("not_attested", "the report attests no Oblivious HTTP key")
     ohttp: OhttpKey = need(subject.binding.ohttp)
@@ -185,3 +197,22 @@ def same_td(subject: Subject, policy: Policy) -> Finding:
     if own.report.report_data == host.report.report_data:
         return failed("same_quote", "this is the model's own quote, shown a second time")
     return passed("the same virtual machine made both quotes")
+
+
+@check(
+    "binding.distinct_instances",
+    title="Every instance is a machine of its own",
+    explanation=(
+        "Many instances are a stronger statement than one, and a prompt may go to any of them. Two entries that show "
+        "the same quote, key or GPU are one machine that is counted twice, or a genuine one that lends its evidence to "
+        "another."
+    ),
+    source="Chutes evidence API; RFC 9334 (attesting environment)",
+    anchor="Intel root, NVIDIA root",
+    reasons={"shared": "The instance shares a quote, a key or a GPU with another one."},
+)
+def distinct_instances(subject: Subject, policy: Policy) -> Finding:
+    del policy
+    if subject.binding.sharing:
+        return failed("shared", f"it shows {subject.binding.sharing[0]} of another instance as its own")
+    return passed("no quote, key or GPU of it is shown by another instance")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..claims.binding import BindingClaims
 from ..claims.problem import Problem, need
 from ..claims.subject import Subject
 from ..policy import Policy
@@ -14,10 +15,10 @@ __all__: list[str] = []
     "freshness.nonce_bound",
     title="The quote answers our challenge",
     explanation=(
-        "We send 32 random bytes and look for them inside the part of the quote that the hardware signs (the second "
-        "half of REPORTDATA). A quote recorded yesterday cannot hold today's bytes, so it cannot be replayed. What the "
-        "report merely says about a nonce proves nothing; where it contradicts ours, something is wrong and the check "
-        "fails."
+        "We send 32 random bytes and look for them inside the part of the quote that the hardware signs: as the second "
+        "half of REPORTDATA, or hashed together with a key into the first. A quote recorded yesterday cannot hold "
+        "today's bytes, so it cannot be replayed. What the report merely says about a nonce proves nothing; where it "
+        "contradicts ours, something is wrong and the check fails."
     ),
     requires=("tdx.quote_signature",),
     source="RFC 9334 section 10 (freshness); NEAR AI attestation report, REPORTDATA[32:64]",
@@ -35,7 +36,8 @@ def nonce_bound(subject: Subject, policy: Policy) -> Finding:
     binding = subject.binding
     if isinstance(binding.asked_nonce, Problem):
         return failed("no_client_nonce", f"{binding.asked_nonce.detail}: the challenge was not ours")
-    expected, observed = binding.nonce.hex(), need(binding.report_data)[32:].hex()
+    half, words = _fresh_half(binding)
+    expected, observed = half[0].hex(), half[1].hex()
     if binding.asked_nonce != binding.nonce:
         return failed(
             "asked_other_nonce",
@@ -46,7 +48,7 @@ def nonce_bound(subject: Subject, policy: Policy) -> Finding:
     if observed != expected:
         return failed(
             "nonce_mismatch",
-            "the second half of REPORTDATA is not our nonce, so the quote was made for another challenge",
+            f"{words[1]}, so the quote was made for another challenge",
             expected=expected,
             observed=observed,
         )
@@ -55,4 +57,14 @@ def nonce_bound(subject: Subject, policy: Policy) -> Finding:
             return failed("echo_mismatch", "the report says it answers another nonce than ours", expected=expected)
     if binding.nonce_source is not None and need(binding.nonce_source) != "client":
         return failed("server_nonce", "the report does not say that the client chose the nonce", expected="client")
-    return passed("the second half of REPORTDATA is our nonce", expected=expected, observed=observed)
+    return passed(words[0], expected=expected, observed=observed)
+
+
+def _fresh_half(binding: BindingClaims) -> tuple[tuple[bytes, bytes], tuple[str, str]]:
+    """The half of REPORTDATA that answers the challenge, expected and observed, and what to say of it."""
+    data = need(binding.report_data)
+    if binding.fresh_first_half is None:
+        subject = "the second half of REPORTDATA is"
+        return (binding.nonce, data[32:]), (f"{subject} our nonce", f"{subject} not our nonce")
+    subject, what = "the first half of REPORTDATA is", "the hash of our nonce and the key that is shown"
+    return (need(binding.fresh_first_half), data[:32]), (f"{subject} {what}", f"{subject} not {what}")

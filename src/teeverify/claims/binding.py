@@ -7,7 +7,7 @@ from attrs import frozen
 from ..formats.tdx_quote import TdxQuote
 from .problem import Problem
 
-__all__ = ["BindingClaims", "ChannelClaims", "OhttpKey", "SigningKey"]
+__all__ = ["BindingClaims", "ChannelClaims", "KemKey", "OhttpKey", "SigningKey"]
 
 
 @frozen(kw_only=True)
@@ -41,12 +41,24 @@ class OhttpKey:
 
 
 @frozen(kw_only=True)
+class KemKey:
+    """A key that prompts are encapsulated to; ``algorithm`` is ``ml-kem-768``, ``public_key`` 1184 bytes."""
+
+    algorithm: str
+    public_key: bytes
+
+
+@frozen(kw_only=True)
 class BindingClaims:
     """What the two halves of REPORTDATA must be, and the keys that hang on them.
 
     ``nonce`` is our challenge (32 bytes). ``asked_nonce`` is the nonce of the request that was really sent, and
     ``echoed_nonces`` what the report says it answers. ``first_half`` is the expected first half of REPORTDATA, and
-    ``layout`` its name in words. Sections that do not exist for the role are None.
+    ``layout`` its name in words. Where the nonce is hashed into the first half, ``fresh_first_half`` is what that half
+    must be for our nonce, and ``second_half`` what the other half must be, None where that cannot be known; else the
+    second half is the nonce itself. ``sharing`` names, in words,
+    what this environment has in common with another one that it should have for itself. Sections that do not exist for
+    the role are None.
     """
 
     nonce: bytes
@@ -54,12 +66,16 @@ class BindingClaims:
     echoed_nonces: tuple[bytes | Problem, ...] = ()
     nonce_source: str | Problem | None = None
     first_half: bytes | Problem
+    fresh_first_half: bytes | Problem | None = None
+    second_half: bytes | Problem | None = None
     layout: str
     report_data: bytes | Problem
     stated_report_data: bytes | Problem | None = None
     signing_key: SigningKey | Problem | None = None
     tls_fingerprint: bytes | Problem | None = None
     ohttp: OhttpKey | Problem | None = None
+    kem_key: KemKey | Problem | None = None
+    sharing: tuple[str, ...] = ()
     host_quote: TdxQuote | Problem | None = None
 
 

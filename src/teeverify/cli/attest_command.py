@@ -13,6 +13,7 @@ from .judging import add_judging_options, chosen_policy, chosen_roots, exit_code
 if TYPE_CHECKING:
     from ..requests_transport import RequestsTransport
     from ..saved import SavedReport
+    from ..verifier import Verifier
 
 __all__ = ["add_parsers", "run"]
 
@@ -27,12 +28,15 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Challenge a provider with a fresh nonce, judge what it answers, and say so. Nothing but the "
         f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
     )
-    attest.add_argument("provider", metavar="PROVIDER", help="near")
+    attest.add_argument("provider", metavar="PROVIDER", help="near or chutes")
     attest.add_argument("model", metavar="MODEL", help="canonical name of the model")
     route = attest.add_mutually_exclusive_group()
     route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
     route.add_argument("--direct", dest="route", action="store_const", const="direct", help="the model's own host")
-    attest.add_argument("--algorithm", choices=("ed25519", "ecdsa"), default="ed25519", help="of the signing keys")
+    attest.add_argument("--algorithm", choices=("ed25519", "ecdsa"), help="of NEAR's signing keys (default: ed25519)")
+    attest.add_argument(
+        "--chute", metavar="UUID", help="the chute, in place of the one that Chutes names for the model"
+    )
     attest.add_argument("--nonce", metavar="HEX", help="the challenge, 64 hex digits (default: random)")
     attest.add_argument("--save", metavar="OUT.json", help="write the session as a saved report, whatever its outcome")
     attest.add_argument("--backends", action="store_true", help="judge every machine behind a model's host (--direct)")
@@ -52,24 +56,23 @@ def run(args: argparse.Namespace) -> int:
     from ..providers.near import NearVerifier
     from ..registry import verifier_for
 
-    if verifier_for(args.provider) is not NearVerifier:
-        raise ConfigurationError(f"provider {args.provider!r} cannot be attested from the command line")
+    kind = verifier_for(args.provider)
+    options = _options(args, kind)
     if args.backends and args.json:
         raise ConfigurationError("--json prints one verdict and --backends asks for several: leave one out")
     nonce = None if args.nonce is None else decode_hex(args.nonce, what="--nonce", size=32)
     policy = chosen_policy(args.policy, args.provider)
     refuse_expired_waivers(policy, datetime.now(timezone.utc))
     with _transport(args) as transport:
-        verifier = NearVerifier(
+        verifier = kind(
             policy,
             roots=chosen_roots(args.test_roots),
-            route=args.route,
-            algorithm=args.algorithm,
             transport=transport,
             api_key=os.environ.get(KEY_VARIABLE) or None,
+            **options,
         )
         verifiers = [verifier]
-        if args.backends:
+        if args.backends and isinstance(verifier, NearVerifier):
             verifiers = [verifier.at_host(host) for host in verifier.backends(args.model)]
             if not verifiers:
                 raise ConfigurationError(
@@ -83,6 +86,17 @@ def run(args: argparse.Namespace) -> int:
     if args.save is not None:
         _save(args.save, [verdict.evidence for verdict in verdicts])
     return exit_code(_worst(verdicts))
+
+
+def _options(args: argparse.Namespace, kind: type[Verifier]) -> dict[str, Any]:
+    """The options that only this provider has; those of another provider are an error."""
+    names = {"near": ("route", "algorithm", "backends"), "chutes": ("chute",)}.get(kind.provider, ())
+    given = {name: getattr(args, name) for name in ("route", "algorithm", "backends", "chute") if getattr(args, name)}
+    foreign = [name for name in given if name not in names]
+    if foreign:
+        shown = f"--{given['route']}" if foreign[0] == "route" else f"--{foreign[0]}"
+        raise ConfigurationError(f"{shown} is no option of provider {kind.provider!r}: leave it out")
+    return {name: value for name, value in given.items() if name != "backends"}
 
 
 def _worst(verdicts: Any) -> Any:

@@ -3,36 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import functools
-import json
-import shutil
-import tempfile
-import textwrap
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
-
-from ..errors import ConfigurationError, KeyMismatchError
-
-if TYPE_CHECKING:
-    from ..exchange import Exchange
-    from ..providers.near import NearVerifier
-    from ..testing.simulation import SimulatedTee
-    from ..verdict import AttestationVerdict, CheckResult, VerifiedExchange
+from ..errors import ConfigurationError
 
 __all__ = ["add_parsers", "run"]
-
-_LIES: Final = (
-    ("replayed-nonce", "an old report is served again, made for another nonce", "freshness.nonce_bound"),
-    ("swapped-key", "the signing key in the report is replaced", "binding.report_data"),
-    ("other-tls-key", "the connection ends at another TLS key than the attested one", "channel.tls_spki"),
-    ("forged-event", "an event of the boot log is rewritten", "dstack.event_digests"),
-    ("old-tcb", "the platform's firmware is out of date", "tcb.status"),
-)
-_INDENT: Final = " " * 12
-_PROMPT: Final = "Which of my words leave this machine?"
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -52,147 +26,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration; 0 when every step came out as it should, else 1."""
-    from ..testing.simulation import SimulatedTee
-
     if args.provider != "near":
         raise ConfigurationError(f"there is no simulated endpoint of provider {args.provider!r}: near is there")
-    with SimulatedTee.near(cloud=not args.direct) as tee, tempfile.TemporaryDirectory() as directory:
-        show = _Show(tee=tee, saved=Path(args.save or Path(directory) / "report.json"))
-        _truth(show)
-        _lies(show)
-    surprises = len(show.surprises)
-    print(
-        "\nEvery step came out as it should. TEST ROOTS: this proved nothing about real hardware."
-        if not surprises
-        else f"\n{surprises} steps did not come out as they should: {'; '.join(show.surprises)}."
-    )
-    return 1 if surprises else 0
+    from .demo_steps import demonstrate
 
-
-@frozen(kw_only=True)
-class _Show:
-    """The running demonstration; ``surprises`` are the steps that did not come out as they should."""
-
-    tee: SimulatedTee
-    saved: Path
-    surprises: list[str] = field(factory=list)
-
-    def step(self, words: str, expected: str, observed: str, more: str = "") -> None:
-        columns = max(60, shutil.get_terminal_size((100, 24)).columns)
-        print(f"  {observed:8}  {words}")
-        if more:
-            print(textwrap.fill(more, columns, initial_indent=_INDENT, subsequent_indent=_INDENT))
-        if observed != expected:
-            self.surprises.append(f"{words} ({observed} instead of {expected})")
-
-
-def _truth(show: _Show) -> None:
-    from ..saved import SavedReport
-
-    tee = show.tee
-    print(f"A simulated NEAR endpoint listens on {tee.address[0]}, port {tee.port}.\n")
-    print("What is true is VERIFIED:")
-    verifier = _verifier(tee)
-    verdict = verifier.verify_attestation(tee.model)
-    passes = sum(check.status.value == "pass" for check in verdict.checks)
-    more = f"{len(verdict.subjects)} machines, {passes} checks passed, nonce {verdict.nonce[:16]}..."
-    show.step("attestation with a fresh nonce", "VERIFIED", verdict.outcome.value, more)
-    judged: VerifiedExchange | None = None
-    for words, stream in (("a chat completion over the attested TLS key", False), ("the same, streamed", True)):
-        judged = verifier.verify_exchange(_chat(tee, verdict, stream=stream))
-        more = f"signed by the attested key of the {judged.signed_by}"
-        show.step(words, "VERIFIED", judged.outcome.value, more)
-    if judged is None or judged.evidence is None:
-        show.surprises.append("the exchange carries no evidence")
-        return
-    judged.evidence.save(show.saved)
-    report = SavedReport.load(show.saved)
-    auditor = _verifier(tee)
-    size = f"{show.saved.stat().st_size} bytes"
-    show.step("the saved report, verified offline", "VERIFIED", auditor.verify_saved(report).outcome.value, size)
-    show.step("the saved exchange, verified offline", "VERIFIED", auditor.verify_saved_exchange(report).outcome.value)
-
-
-def _lies(show: _Show) -> None:
-    tee = show.tee
-    print("\nWhat is not true is refused, one lie at a time:")
-    for fault, words, check_id in _LIES:
-        _under(tee, fault, functools.partial(_attest_a_lie, show, words, check_id))
-    verdict = _verifier(tee).verify_attestation(tee.model)
-    _under(tee, "other-tls-key", functools.partial(_send_to_a_stranger, show, verdict))
-    _under(tee, "altered-response-byte", functools.partial(_verify_an_altered_answer, show, verdict))
-    again = _verifier(tee).verify_attestation(tee.model)
-    show.step("and the truth once more", "VERIFIED", again.outcome.value)
-
-
-def _under(tee: SimulatedTee, fault: str, action: Callable[[], None]) -> None:
-    tee.set_fault(fault)
-    try:
-        action()
-    finally:
-        tee.set_fault(None)
-
-
-def _attest_a_lie(show: _Show, words: str, check_id: str) -> None:
-    verdict = _verifier(show.tee).verify_attestation(show.tee.model)
-    show.step(words, "REJECTED", verdict.outcome.value, _reason(show, words, verdict.checks, check_id))
-
-
-def _send_to_a_stranger(show: _Show, verdict: AttestationVerdict) -> None:
-    words = "a prompt on its way to another TLS key"
-    try:
-        _chat(show.tee, verdict, stream=False)
-    except KeyMismatchError as error:
-        show.step(words, "not sent", "not sent", str(error))
-    else:
-        show.step(words, "not sent", "sent")
-
-
-def _verify_an_altered_answer(show: _Show, verdict: AttestationVerdict) -> None:
-    words = "one byte of an answer altered on the way"
-    judged = _verifier(show.tee).verify_exchange(_chat(show.tee, verdict, stream=True), attestation=verdict)
-    reason = _reason(show, words, judged.checks, "exchange.response_digest")
-    show.step(words, "REJECTED", judged.outcome.value, reason)
-
-
-def _reason(show: _Show, words: str, checks: tuple[CheckResult, ...], check_id: str) -> str:
-    """What the check that should refuse the lie says of it."""
-    found = next((check for check in checks if check.id == check_id and check.status.value == "fail"), None)
-    if found is None:
-        show.surprises.append(f"{words} (not refused by {check_id})")
-        return ""
-    return f"{check_id}: {found.summary}"
-
-
-def _verifier(tee: SimulatedTee) -> NearVerifier:
-    from ..providers.near import NearVerifier
-
-    return NearVerifier(tee.policy, roots=tee.roots, transport=tee.transport(), api_key=tee.api_key)
-
-
-def _chat(tee: SimulatedTee, verdict: AttestationVerdict, *, stream: bool) -> Exchange:
-    """Send a prompt over a connection that must end at the attested key, and keep the exact bytes."""
-    from ..exchange import Exchange
-    from ..flow import Request
-    from ..limits import MAX_CHAT_BODY
-
-    origin, spki = tee.origins[0], verdict.attested_tls_spki
-    if spki is None:
-        raise ConfigurationError("the endpoint was not verified, so no prompt is sent to it")
-    body = json.dumps({"model": tee.model, "stream": stream, "messages": [{"role": "user", "content": _PROMPT}]})
-    with tee.transport(pins={origin: spki}) as transport:
-        response = transport.send(
-            Request(
-                method="POST",
-                url=f"{origin}/v1/chat/completions",
-                headers={"Content-Type": "application/json"},
-                body=body.encode("utf-8"),
-                limit=MAX_CHAT_BODY,
-            )
-        )
-    return Exchange(
-        model=tee.model,
-        request_body=body.encode("utf-8"),
-        response_body=response.body,
-        peer_spki=response.peer_spki,
-    )
+    return demonstrate(direct=args.direct, save=args.save)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -37,14 +37,19 @@ def run(args: argparse.Namespace) -> int:
     source = f"the saved report {Path(args.saved).name} (SHA-256 {report.digest})"
     if roots.test:
         source = f"{source}, UNDER TEST ROOTS, which prove nothing about real hardware"
-    text = pin_policy(
-        [_observe(subject) for subject in subjects],
-        provider=report.provider,
-        name=args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
-        recorded_at=report.recorded_at,
-        source=source,
-    )
-    _refuse_bad_hardware(subjects, Policy.from_toml(text), verifier.applicable)
+
+    def written(observed: Sequence[Subject]) -> str:
+        text = pin_policy(
+            [_observe(subject) for subject in observed],
+            provider=report.provider,
+            name=args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
+            recorded_at=report.recorded_at,
+            source=source,
+        )
+        _refuse_bad_hardware(observed, Policy.from_toml(text), verifier.applicable)
+        return text
+
+    text = written(_fit(subjects, written))
     if args.out is None:
         print(text, end="")
         return 0
@@ -59,10 +64,25 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _fit(subjects: Sequence[Subject], written: Callable[[Sequence[Subject]], str]) -> Sequence[Subject]:
+    """The instances that can be pinned, the others are named; all subjects where they are parts of one service."""
+    if len(subjects) < 2 or any(subject.role != "instance" for subject in subjects):
+        return subjects
+    fit: list[Subject] = []
+    for subject in subjects:
+        try:
+            written([subject])
+        except ConfigurationError as error:
+            print(f"Left out {subject.id}: {error}", file=sys.stderr)
+        else:
+            fit.append(subject)
+    return fit or subjects
+
+
 def _observe(subject: Subject) -> PinObservation:
     quote = subject.tdx.quote if subject.tdx is not None else None
     identity = subject.dstack.identity if subject.dstack is not None else None
-    if quote is None or identity is None or isinstance(quote, Problem) or isinstance(identity, Problem):
+    if quote is None or isinstance(quote, Problem) or isinstance(identity, Problem):
         raise ConfigurationError(f"{subject.id} shows no quote or no identity that could be pinned")
     collateral = subject.tdx.collateral if subject.tdx is not None else None
     tcb = None if collateral is None or isinstance(collateral, Problem) else collateral.tcb_info
@@ -76,11 +96,11 @@ def _observe(subject: Subject) -> PinObservation:
         rtmr2=quote.report.rtmr2,
         rtmr3=quote.report.rtmr3,
         mr_seam=quote.report.mr_seam,
-        app_id=identity.app_id,
-        compose_hash=identity.compose_hash,
-        kms_root=identity.key_provider.id,
-        os_image=identity.os_image_hash,
-        has_event_log=True,
+        app_id=None if identity is None else identity.app_id,
+        compose_hash=None if identity is None else identity.compose_hash,
+        kms_root=None if identity is None else identity.key_provider.id,
+        os_image=None if identity is None else identity.os_image_hash,
+        has_event_log=identity is not None,
         gpu_count=len(devices) or None,
         gpu_arch=next(iter(architectures)) if len(architectures) == 1 else None,
         eval_number=None if tcb is None or isinstance(tcb, Problem) else tcb.eval_number,
@@ -89,7 +109,7 @@ def _observe(subject: Subject) -> PinObservation:
 
 
 def _refuse_bad_hardware(
-    subjects: tuple[Subject, ...], policy: Policy, applicable: Mapping[str, Collection[str]]
+    subjects: Sequence[Subject], policy: Policy, applicable: Mapping[str, Collection[str]]
 ) -> None:
     """Every check but those of the session must pass under the policy just written, or nothing is written."""
     found = [(subject.id, result) for subject in subjects for result in appraise(subject, policy, applicable)]

@@ -28,7 +28,7 @@ from ..formats.nras import OverallToken, parse_nras_answer
 from ..formats.spdm import SpdmEvidence, parse_spdm_evidence
 from ..roots import TrustRoots
 
-__all__ = ["derive_gpu"]
+__all__ = ["GpuBench", "derive_gpu"]
 
 _LEAF_KEY: Final = "EC secp384r1"
 _ARCHITECTURES: Final = {
@@ -48,6 +48,7 @@ def derive_gpu(
     roots: TrustRoots,
     nras_answer: bytes | Problem | None,
     jwks_answer: bytes | Problem | None,
+    bench: GpuBench | None = None,
 ) -> GpuClaims:
     """Derive everything the gpu.* checks judge. Total: whatever the bytes are, the result is claims or problems.
 
@@ -60,10 +61,12 @@ def derive_gpu(
         nras_answer: body of a 200 answer of NVIDIA's attestation service, the problem of having got none, or None when
             nobody asked.
         jwks_answer: body of the service's key set, likewise.
+        bench: shared by the calls for several environments of one session, so that no certificate is verified twice.
     """
     payload = _payload(payload_value)
     entries = () if isinstance(payload, Problem) else payload.entries
-    bench = _Bench(at=at, root_sha256=roots.nvidia_root_sha256)
+    if bench is None:
+        bench = GpuBench(at=at, root_sha256=roots.nvidia_root_sha256)
     return GpuClaims(
         expected_nonce=expected_nonce,
         nonce_binding=nonce_binding,
@@ -74,8 +77,11 @@ def derive_gpu(
 
 
 @frozen(kw_only=True)
-class _Bench:
-    """What all devices of one call share; a certificate is read once and a link verified once."""
+class GpuBench:
+    """What all devices of one session share; a certificate is read once and a link verified once.
+
+    ``at`` is the time the verdict is for (aware), ``root_sha256`` the digest of the pinned root (32 bytes).
+    """
 
     at: datetime
     root_sha256: bytes
@@ -93,7 +99,7 @@ def _payload(value: object) -> GpuPayload | Problem:
         return _malformed(error, what)
 
 
-def _devices(entries: tuple[GpuEntry, ...], bench: _Bench) -> tuple[GpuDevice, ...]:
+def _devices(entries: tuple[GpuEntry, ...], bench: GpuBench) -> tuple[GpuDevice, ...]:
     """Read everything first and verify then: interleaving the two costs a twentieth more, for cold caches."""
     read = [_read(f"GPU-{index}", entry, bench) for index, entry in enumerate(entries)]
     return tuple(_verify(index, parts, bench) for index, parts in enumerate(read))
@@ -110,7 +116,7 @@ class _Read:
     firmware_id: Problem | None
 
 
-def _read(what: str, entry: GpuEntry, bench: _Bench) -> _Read:
+def _read(what: str, entry: GpuEntry, bench: GpuBench) -> _Read:
     chain = _chain(entry, what, bench)
     evidence = _evidence(entry, what)
     return _Read(
@@ -122,7 +128,7 @@ def _read(what: str, entry: GpuEntry, bench: _Bench) -> _Read:
     )
 
 
-def _verify(index: int, read: _Read, bench: _Bench) -> GpuDevice:
+def _verify(index: int, read: _Read, bench: GpuBench) -> GpuDevice:
     what = f"GPU-{index}"
     return GpuDevice(
         index=index,
@@ -136,7 +142,7 @@ def _verify(index: int, read: _Read, bench: _Bench) -> GpuDevice:
     )
 
 
-def _chain(entry: GpuEntry, what: str, bench: _Bench) -> tuple[Certificate, ...] | Problem:
+def _chain(entry: GpuEntry, what: str, bench: GpuBench) -> tuple[Certificate, ...] | Problem:
     try:
         chain = load_pem_chain(entry.certificate, what=f"the chain of {what}", memo=bench.certificates)
     except FormatError as error:
@@ -174,7 +180,7 @@ def _device_certificate(chain: tuple[Certificate, ...]) -> DeviceCertificate:
     )
 
 
-def _judge_chain(chain: tuple[Certificate, ...], what: str, bench: _Bench) -> Problem | None:
+def _judge_chain(chain: tuple[Certificate, ...], what: str, bench: GpuBench) -> Problem | None:
     problem = verify_chain(chain, at=bench.at, root_sha256=bench.root_sha256, verified_links=bench.links)
     if problem is None and chain[0].public_key_kind != _LEAF_KEY:
         return _invalid("leaf_key", f"its attestation key is of kind {chain[0].public_key_kind}, not P-384", what)

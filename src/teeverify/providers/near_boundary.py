@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..verdict import Status, SubjectVerdict
+from ..verdict import SubjectVerdict
 
 __all__ = ["boundary_in_words"]
 
@@ -19,7 +19,7 @@ def boundary_in_words(judged: Sequence[SubjectVerdict]) -> str:
         return "Nothing was judged."
     clauses = [_software(verdict) for verdict in judged]
     front = next((verdict for verdict in judged if verdict.role == "gateway"), judged[0])
-    if _holds(front, "channel.tls_spki"):
+    if front.holds("channel.tls_spki"):
         clauses.append(f"the connection ends inside {_named(front)}")
     else:
         clauses.append("nothing shows where the connection ends, so anybody in between can read and answer")
@@ -32,22 +32,17 @@ def boundary_in_words(judged: Sequence[SubjectVerdict]) -> str:
 
 def _software(verdict: SubjectVerdict) -> str:
     name = _named(verdict)
-    if _holds(verdict, *_SOFTWARE):
+    if verdict.holds(*_SOFTWARE):
         return f"{name} (Intel TDX) runs the pinned guest image and compose document"
     return f"what software {name} runs is not enforced"
 
 
 def _gpus(verdict: SubjectVerdict) -> str:
-    if not _holds(verdict, *_GPU):
+    if not verdict.holds(*_GPU):
         return "GPUs are not enforced"
-    if _holds(verdict, "gpu.nras_token", "gpu.nras_result"):
+    if verdict.holds("gpu.nras_token", "gpu.nras_result"):
         return "genuine NVIDIA GPUs answered the same challenge, and NVIDIA's service finds their firmware good"
     return "genuine NVIDIA GPUs answered the same challenge, and nobody judged their firmware"
-
-
-def _holds(verdict: SubjectVerdict, *check_ids: str) -> bool:
-    passed = {check.id for check in verdict.checks if check.enforced and check.status is Status.PASS}
-    return passed.issuperset(check_ids)
 
 
 def _named(verdict: SubjectVerdict) -> str:

@@ -20,6 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .chutes import ChutesSession
+from .chutes_policy import chutes_policy
 from .near import CLOUD_HOST, DIRECT_HOST, MODEL, RECORDED_AT, NearSession
 from .near_policy import PolicyText, near_policy
 from .roots import root_files, trust_roots, write_roots
@@ -32,9 +34,11 @@ __all__ = [
     "DIRECT_HOST",
     "MODEL",
     "RECORDED_AT",
+    "ChutesSession",
     "NearSession",
     "PolicyText",
     "SimulatedTee",
+    "chutes_policy",
     "near_policy",
     "root_files",
     "trust_roots",
