@@ -42,8 +42,11 @@ def dcap_work(subject: Subject, roots: TrustRoots) -> Work:
     return lambda: verifier.verify_with_policy(raw, collateral, now, policy)
 
 
-def p384_work(subject: Subject) -> list[Work]:
-    """Every distinct P-384 signature of the GPU evidence, its certificates and NVIDIA's token, keys already loaded."""
+def p384_work(subject: Subject, seen: set[tuple[bytes, bytes]] | None = None) -> list[Work]:
+    """Every distinct P-384 signature of the GPU evidence, its certificates and NVIDIA's token, keys already loaded.
+
+    Links between certificates that are in ``seen`` already are left out.
+    """
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, utils
 
@@ -58,7 +61,7 @@ def p384_work(subject: Subject) -> list[Work]:
     gpu = subject.gpu
     if gpu is None:
         return work
-    seen: set[tuple[bytes, bytes]] = set()
+    seen = set() if seen is None else seen
     for entry, device in zip(need(gpu.payload).entries, gpu.devices, strict=True):
         chain = load_pem_chain(entry.certificate, what="chain")
         evidence = need(device.evidence)
