@@ -55,7 +55,9 @@ def conclude_session(
     relied_on = [s for s, verdict in zip(subjects, judged, strict=True) if verdict.outcome is Outcome.VERIFIED]
     expires_at = earliest_end(relied_on, policy, at) if verified else None
     results = [(verdict.id, result) for verdict in judged for result in verdict.checks]
-    passes = sum(result.status is Status.PASS for _, result in results)
+    counted = [verdict for verdict in judged if verdict.outcome is Outcome.VERIFIED]
+    passes = sum(result.status is Status.PASS for verdict in counted for result in verdict.checks)
+    stand = f"{len(judged)}" if len(counted) == len(judged) else f"{len(counted)} of {len(judged)}"
     return AttestationVerdict(
         provider=policy.provider,
         model=model,
@@ -74,7 +76,7 @@ def conclude_session(
             policy,
             at=at,
             expires_at=expires_at,
-            proven=f"{len(judged)} subjects, {passes} checks passed",
+            proven=f"{stand} subjects, {passes} checks passed",
             test_roots=roots.test,
         ),
         test_roots=roots.test,

@@ -164,6 +164,7 @@ def debug_off(subject: Subject, policy: Policy) -> Finding:
         "td_attributes": "An attribute bit is set or clear that production TDs have otherwise.",
         "xfam": "The extended features (XFAM) are not those of production TDs.",
         "owner": "MROWNER or MROWNERCONFIG is set, which nothing here explains.",
+        "config_id": "MRCONFIGID is not zero, and the evidence holds no document that it could stand for.",
         "service_td": "A service TD (migration) is bound to the TD.",
     },
 )
@@ -181,6 +182,8 @@ def attributes(subject: Subject, policy: Policy) -> Finding:
         return failed("xfam", "XFAM is not that of a production TD", expected=_XFAM.hex(), observed=report.xfam.hex())
     if any(report.mr_owner) or any(report.mr_owner_config):
         return failed("owner", "MROWNER or MROWNERCONFIG is not zero")
+    if subject.dstack is None and any(report.mr_config_id):  # elsewhere dstack.mr_config_id judges it
+        return failed("config_id", "MRCONFIGID is not zero, and nothing in this evidence explains it")
     if report.mr_service_td is not None and any(report.mr_service_td):
         return failed("service_td", "MRSERVICETD is not zero, so a service TD may move or change this TD")
     return passed("TD attributes and XFAM are those of a production TD", observed=report.td_attributes.hex())

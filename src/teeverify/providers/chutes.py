@@ -14,7 +14,7 @@ from ..policy import Policy
 from ..roots import TrustRoots
 from ..saved import SavedReport
 from ..transport import ReplayTransport
-from ..verdict import SubjectVerdict
+from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive, Verifier
 from .chutes_claims import derive_subjects
 from .chutes_flow import attestation_flow, chute_flow, unusable_session
@@ -95,6 +95,8 @@ class ChutesVerifier(Verifier):
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
         """See `Verifier.session_flow`."""
         headers = {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
+        if self._chute is not None and is_chute_id(model) and model != self._chute:
+            raise ConfigurationError("the model is another chute than the one that this verifier is for")
         chute: str | Problem = self._chute or (model if is_chute_id(model) else "")
         if chute == "":
             chute = yield from chute_flow(model, headers)
@@ -110,12 +112,25 @@ class ChutesVerifier(Verifier):
             )
         return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
 
+    def verify_saved(
+        self, report: SavedReport, *, at: datetime | None = None, now: datetime | None = None
+    ) -> AttestationVerdict:
+        """See `Verifier.verify_saved`.
+
+        Raises:
+            ConfigurationError: also when the report is about another chute than this verifier's.
+        """
+        asked = asked_from_urls(_asked_urls(report))
+        if self._chute is not None and isinstance(asked, ChutesAsked) and asked.chute != self._chute:
+            raise ConfigurationError("the saved report is about another chute than the one that this verifier is for")
+        return super().verify_saved(report, at=at, now=now)
+
     @classmethod
     def subjects_of_saved(
         cls, report: SavedReport, *, roots: TrustRoots, at: datetime, wall_clock: datetime, with_nras: bool = True
     ) -> tuple[Subject, ...]:
         """The instances of a saved session."""
-        asked = asked_from_urls([e.request.url for e in report.exchanges if e.request.method == "GET"])
+        asked = asked_from_urls(_asked_urls(report))
         nonce, model = report.nonce, report.model
         problem = asked if isinstance(asked, Problem) else _other_chute(report, asked)
         if isinstance(asked, Problem) or problem is not None:
@@ -134,7 +149,9 @@ class ChutesVerifier(Verifier):
 def instances_in_words(judged: Sequence[SubjectVerdict]) -> str:
     """What the enforced checks of the VERIFIED instances come to."""
     good = [verdict for verdict in judged if verdict.verified]
-    words = f"{len(good)} of {len(judged)} instances are Intel TDX machines that run a pinned guest"
+    pinned = good and all(verdict.holds("tdx.quote_signature", "policy.pinned", "pin.base_image") for verdict in good)
+    what = "run a pinned guest" if pinned else "run software that is not enforced"
+    words = f"{len(good)} of {len(judged)} instances are Intel TDX machines that {what}"
     if good and all(verdict.holds("binding.e2ee_key", "binding.report_data") for verdict in good):
         words += ", and their quotes name the keys that prompts may be encrypted to"
     if good and all(verdict.holds("gpu.cert_chain", "gpu.nonce_bound") for verdict in good):
@@ -142,8 +159,18 @@ def instances_in_words(judged: Sequence[SubjectVerdict]) -> str:
     return words
 
 
+def _asked_urls(report: SavedReport) -> list[str]:
+    return [exchange.request.url for exchange in report.exchanges if exchange.request.method == "GET"]
+
+
 def _other_chute(report: SavedReport, asked: ChutesAsked) -> Problem | None:
-    """Whether a recorded list of models contradicts the chute that was asked; without one the pair is Chutes' word."""
+    """Whether the model's name, or a recorded list of models, contradicts the chute that was asked.
+
+    Without such a list the pair is Chutes' word.
+    """
+    if is_chute_id(report.model) and report.model != asked.chute:
+        detail = "the session asked for another chute than the one that the report names as its model"
+        return Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="report")
     for exchange in report.exchanges:
         if exchange.request.url == f"{LLM}/v1/models" and exchange.response.status == 200:
             chute = chute_of_model(exchange.response.body, report.model)

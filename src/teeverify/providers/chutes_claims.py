@@ -126,6 +126,10 @@ def _certificate_half(value: JsonValue) -> bytes | Problem:
 def _gpu(session: ChutesSession, record: ChutesRecord, roots: TrustRoots, at: datetime, bench: GpuBench) -> GpuClaims:
     half = signed_nonce(record, session.nonce)
     expected = bytes(32) if isinstance(half, Problem) else half  # no device signed that
+    evidence = record.members.get("gpu_evidence")
+    if not (evidence is None or isinstance(evidence, list)):  # NVIDIA would never be asked about another form
+        shape = _malformed(FormatError("gpu_payload_shape", "gpu_evidence is not a list"))
+        return GpuClaims(expected_nonce=expected, nonce_binding="nonce-derived", payload=shape, devices=(), nras=None)
 
     def body(name: str, what: str) -> bytes | Problem | None:
         if name not in session.endorsements:
@@ -134,7 +138,7 @@ def _gpu(session: ChutesSession, record: ChutesRecord, roots: TrustRoots, at: da
         return answer if isinstance(answer, Problem) else answer.body
 
     claims = derive_gpu(
-        record.members.get("gpu_evidence") or None,
+        evidence or None,
         expected_nonce=expected,
         nonce_binding="nonce-derived",
         at=at,

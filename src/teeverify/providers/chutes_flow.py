@@ -121,8 +121,10 @@ def _endorsement_plan(
 
 
 def _nras_payload(half: bytes, entries: list[JsonValue]) -> bytes:
-    """The evidence as it came, with the nonce that these devices really signed."""
-    labels = {entry.get("arch") for entry in entries if isinstance(entry, dict)}
+    """The evidence with the nonce that these devices really signed, and nothing else that the sender put beside it."""
+    labels = [entry.get("arch") for entry in entries if isinstance(entry, dict)]
     arch = next((label for label in labels if isinstance(label, str)), "HOPPER")
-    document = {"nonce": half.hex(), "evidence_list": entries, "arch": arch}
+    named = ("certificate", "evidence", "arch")
+    sent = [{name: entry[name] for name in named if name in entry} for entry in entries if isinstance(entry, dict)]
+    document = {"nonce": half.hex(), "evidence_list": sent, "arch": arch}
     return json.dumps(document, separators=(",", ":"), ensure_ascii=True).encode("ascii")

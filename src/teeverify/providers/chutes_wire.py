@@ -7,6 +7,7 @@ evidence of all of them. The two are matched by instance id, never by position.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -85,6 +86,9 @@ def asked_from_urls(urls: Sequence[str]) -> ChutesAsked | Problem:
     """What a recorded session asked for, read from its URLs; a MALFORMED Problem where that is not one thing."""
     evidence = {url for url in urls if _path(url).startswith("/chutes/") and _path(url).endswith("/evidence")}
     chutes = {_path(url).removeprefix("/e2e/instances/") for url in urls if _path(url).startswith("/e2e/instances/")}
+    if not evidence:
+        detail = "the saved report holds no request for evidence"
+        return _problem(ProblemKind.UNAVAILABLE, "not_recorded", detail)
     if len(evidence) != 1:
         detail = f"the saved report holds {len(evidence)} requests for evidence, exactly one was expected"
         return _problem(ProblemKind.MALFORMED, "report_ambiguous", detail)
@@ -97,7 +101,10 @@ def asked_from_urls(urls: Sequence[str]) -> ChutesAsked | Problem:
 
 
 def _asked_nonce(url: str) -> bytes | Problem:
-    pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=16)
+    try:
+        pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        return _problem(ProblemKind.INVALID, "no_client_nonce", "the request for evidence has a query that is none")
     values = [value for name, value in pairs if name == "nonce"]
     try:
         if len(values) != 1 or values[0] != values[0].lower():
@@ -138,8 +145,9 @@ def read_instances(keys: bytes | Problem, evidence: bytes | Problem) -> tuple[Ch
     shown, proven = (answer for answer in answers if not isinstance(answer, Problem))
     lists = (_entries(shown, "instances"), _entries(proven, "evidence"))
     malformed = tuple(entries for entries in lists if isinstance(entries, Problem))
-    failed = proven.get("failed_instance_ids") or []
-    if malformed or not isinstance(failed, list) or not all(isinstance(one, str) for one in failed):
+    failed = proven.get("failed_instance_ids")
+    failed = [] if failed is None else failed
+    if malformed or not _are_ids(failed):
         other = _problem(ProblemKind.MALFORMED, "failed_instance_ids", "failed_instance_ids is not a list of texts")
         return (ChutesRecord(id="instance", members={}, key=None, problems=malformed or (other,)),)
     with_key, with_evidence = (entries for entries in lists if not isinstance(entries, Problem))
@@ -150,32 +158,35 @@ def read_instances(keys: bytes | Problem, evidence: bytes | Problem) -> tuple[Ch
     return (ChutesRecord(id="instance", members={}, key=None, problems=(problem,)),)
 
 
+def _are_ids(value: JsonValue) -> bool:
+    return isinstance(value, list) and len(value) <= MAX_INSTANCES and all(isinstance(one, str) for one in value)
+
+
 def _matched(
     with_key: Sequence[Mapping[str, JsonValue]], with_evidence: Sequence[Mapping[str, JsonValue]], failed: Sequence[str]
 ) -> tuple[ChutesRecord, ...]:
-    keys = _by_id(with_key)
+    keys, shown = _by_id(with_key), _by_id(with_evidence)
     records: list[ChutesRecord] = []
-    seen: set[str] = set()
+    taken: Counter[str] = Counter()
     for entry in with_evidence:
         name = entry.get("instance_id")
-        found = keys.get(name, []) if isinstance(name, str) else []
-        problems = _pair_problems(entry, found, name in seen, name in failed)
-        seen.add(str(name))
+        text = name if isinstance(name, str) else ""
+        found = keys.get(text, [])
+        problems = _pair_problems(text, found, twice=len(shown.get(text, ())) > 1, failed=text in failed)
         key = found[0].get("e2e_pubkey") if len(found) == 1 else None
-        records.append(ChutesRecord(id=_subject_id(name, records), members=entry, key=key, problems=problems))
-    for name in sorted({*keys, *failed} - seen):
-        what = "the provider could not collect it" if name in failed else "none was sent"
+        records.append(ChutesRecord(id=_subject_id(text, taken), members=entry, key=key, problems=problems))
+    for text in sorted({*keys, *failed} - set(shown)):
+        what = "the provider could not collect it" if text in failed else "none was sent"
         problem = _problem(ProblemKind.ABSENT, "evidence_missing", f"there is no evidence of this instance: {what}")
-        records.append(ChutesRecord(id=_subject_id(name, records), members={}, key=None, problems=(problem,)))
+        records.append(ChutesRecord(id=_subject_id(text, taken), members={}, key=None, problems=(problem,)))
     return tuple(records)
 
 
 def _pair_problems(
-    entry: Mapping[str, JsonValue], found: Sequence[Mapping[str, JsonValue]], twice: bool, failed: bool
+    name: str, found: Sequence[Mapping[str, JsonValue]], *, twice: bool, failed: bool
 ) -> tuple[Problem, ...]:
     problems: list[Problem] = []
-    name = entry.get("instance_id")
-    if not isinstance(name, str) or not is_chute_id(name):
+    if not is_chute_id(name):
         problems.append(_problem(ProblemKind.MALFORMED, "instance_id", "instance_id is not a UUID in lower case"))
     if twice or len(found) > 1:
         problems.append(_problem(ProblemKind.MALFORMED, "instance_twice", "the same instance id occurs twice"))
@@ -195,10 +206,11 @@ def _by_id(entries: Sequence[Mapping[str, JsonValue]]) -> dict[str, list[Mapping
     return found
 
 
-def _subject_id(name: JsonValue, records: Sequence[ChutesRecord]) -> str:
-    shown = name if isinstance(name, str) and is_chute_id(name) else "unnamed"
-    taken = sum(record.id.split(":")[1:2] == [shown] for record in records)
-    return f"instance:{shown}" if not taken else f"instance:{shown}:{taken + 1}"
+def _subject_id(name: str, taken: Counter[str]) -> str:
+    """The instance's id, with a number where one name would stand for two subjects."""
+    shown = name if is_chute_id(name) else "unnamed"
+    taken[shown] += 1
+    return f"instance:{shown}" if taken[shown] == 1 else f"instance:{shown}:{taken[shown]}"
 
 
 def _document(body: bytes | Problem, what: str) -> Mapping[str, JsonValue] | Problem:

@@ -64,14 +64,19 @@ class PhalaVerifier(Verifier):
         """The instances of a saved session."""
         nonce, model = report.nonce, report.model
         urls = {e.request.url for e in report.exchanges if e.request.method == "GET" and _is_report(e.request.url)}
-        if len(urls) == 1:
+        if len(urls) == 1 and _query(next(iter(urls))).get("model") != model:
+            detail = "the report was asked for another model than the one that the saved report names"
+            problem = Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="request")
+            session = unusable_session(problem, nonce=nonce, model=model)
+        elif len(urls) == 1:
             url = urls.pop()
             request = Request(method="GET", url=url, limit=MAX_REPORT_BODY)
             flow = _session_flow(request, _asked_nonce(url), nonce=nonce, model=model, with_nras=with_nras)
             session = run(flow, ReplayTransport(report))
         else:
             detail = f"the saved report holds {len(urls)} requests for a report, exactly one was expected"
-            problem = Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="request")
+            kind = ProblemKind.MALFORMED if urls else ProblemKind.UNAVAILABLE
+            problem = Problem(kind=kind, code="report_ambiguous", detail=detail, where="request")
             session = unusable_session(problem, nonce=nonce, model=model)
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
@@ -106,9 +111,20 @@ def _is_report(url: str) -> bool:
     return url.startswith(f"{_HOST}{_PATH}?")
 
 
-def _asked_nonce(url: str) -> bytes | Problem:
-    values = [value for name, value in parse_qsl(urlsplit(url).query, max_num_fields=16) if name == "nonce"]
+def _query(url: str) -> dict[str, str]:
+    """The query of a report request; empty where it cannot be read or repeats itself."""
     try:
-        return decode_hex(values[0] if len(values) == 1 else None, what="the nonce of the report request", size=32)
+        pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=16)
+    except ValueError:
+        return {}
+    return dict(pairs) if len(dict(pairs)) == len(pairs) else {}
+
+
+def _asked_nonce(url: str) -> bytes | Problem:
+    text = _query(url).get("nonce")
+    try:
+        if text is not None and text != text.lower():
+            raise FormatError("not_hex", "the nonce of the report request is not in lower case")
+        return decode_hex(text, what="the nonce of the report request", size=32)
     except FormatError as error:
         return Problem(kind=ProblemKind.INVALID, code="no_client_nonce", detail=str(error), where="request")
