@@ -28,25 +28,9 @@ from teeverify.transport import ReplayTransport
 from teeverify.verdict import AttestationVerdict, Status
 
 __all__ = [
-    "ATTACKS",
-    "EVIDENCE",
-    "FAMILY",
-    "HOSTILE",
-    "KEYS",
-    "MALFORMED",
-    "MODELS",
-    "OTHER",
-    "Change",
-    "Provider",
-    "build",
-    "failing",
-    "judge",
-    "judge_both",
-    "nras",
-    "policy",
-    "turn",
-    "verifier",
-]
+    "ATTACKS", "EVIDENCE", "FAMILY", "HOSTILE", "KEYS", "MALFORMED", "MODELS", "OTHER", "Change",
+    "Provider", "build", "failing", "judge", "judge_both", "nras", "policy", "turn", "verifier",
+]  # fmt: skip
 
 OTHER: Final = bytes(range(100, 132))
 KEYS, EVIDENCE, MODELS = "/e2e/instances/", "/evidence?", "/v1/models"
