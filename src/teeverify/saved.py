@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Final
@@ -61,6 +61,18 @@ class SavedReport:
     exchanges: tuple[RecordedExchange, ...] = field(repr=False)
     exchange: Exchange | None = field(default=None, repr=False)
     digest: str = ""
+
+    def good_answers(self, wanted: Callable[[str], bool]) -> tuple[Response, ...]:
+        """The distinct answers with status 200 to GET requests of the URLs that ``wanted`` picks.
+
+        Other statuses are outages, after which one asks again; two different good answers leave open which one counts.
+        """
+        found: list[Response] = []
+        for exchange in self.exchanges:
+            request, response = exchange.request, exchange.response
+            if request.method == "GET" and wanted(request.url) and response.status == 200 and response not in found:
+                found.append(response)
+        return tuple(found)
 
     @classmethod
     def load(cls, path: str | Path) -> SavedReport:

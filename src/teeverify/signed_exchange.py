@@ -19,7 +19,8 @@ from attrs import field, frozen
 from .claims.exchange import ResponseSignature
 from .claims.problem import Problem, ProblemKind
 from .derivation.exchange import derive_signature
-from .errors import ConfigurationError, NotRecordedError, SavedReportError
+from .endorsements.answers import good_answer
+from .errors import ConfigurationError, SavedReportError
 from .exchange import Exchange
 from .exchange_conclusion import as_replayed, conclude_exchange
 from .flow import Answer, Flow, Request, Response, run
@@ -71,14 +72,8 @@ def signature_flow(place: SignaturePlace, chat_id: str) -> Flow[ResponseSignatur
         (answer,) = yield (place.request(chat_id, delay=delay),)
         if not (isinstance(answer, Response) and answer.status == 404):
             break
-    if isinstance(answer, Response) and answer.status == 200:
-        return derive_signature(answer.body, place.algorithm)
-    if isinstance(answer, Response):
-        code, detail = "http_status", f"the request for the signature was answered with HTTP status {answer.status}"
-    else:
-        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
-        detail = f"the signature could not be had: {answer}"
-    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="signature")
+    good = good_answer(answer, what="the signature", where="signature")
+    return good if isinstance(good, Problem) else derive_signature(good.body, place.algorithm)
 
 
 class AcceptedChats:

@@ -9,13 +9,15 @@ import sys
 from typing import Any
 
 import pytest
+from attrs import evolve
 
 from teeverify.errors import ConfigurationError, TransportError
 from teeverify.flow import Response
 from teeverify.policy import Policy
 from teeverify.providers.chutes_wire import asked_from_urls, read_instances
+from teeverify.registry import verifier_for
 from teeverify.saved import SavedReport
-from teeverify.testing import chutes_policy
+from teeverify.testing import chutes_policy, trust_roots
 from teeverify.testing.chutes_world import MODEL
 from teeverify.testing.recording import edit_json
 from teeverify.verdict import AttestationVerdict, Outcome
@@ -169,3 +171,32 @@ def test_the_request_to_nvidia_does_not_depend_on_the_hash_seed() -> None:
         for seed in random.Random(1).sample(range(1000), 6)
     }
     assert len(seen) == 1
+
+
+@pytest.mark.parametrize("gateway", [False, True])
+@pytest.mark.parametrize("part", ["/evidence", "/e2e/instances/", "/attestation/report"])
+def test_two_answers_to_one_question_leave_open_which_one_counts(part: str, gateway: bool) -> None:
+    session = build(
+        gateway=gateway, **({"inner_nonce": bytes(range(32)), "nonce": bytes(range(32))} if gateway else {})
+    )
+    report = saved(session.saved())
+    asked = [exchange for exchange in report.exchanges if part in exchange.request.url]
+    if not asked:
+        pytest.skip("this shape does not ask that")
+    own = Policy.from_toml(chutes_policy(session).replace('"chutes"', f'"{session.provider}"'))
+    judging = verifier_for(session.provider)(own, roots=trust_roots())
+    assert judging.verify_saved(report).verified
+    rival = evolve(asked[0], response=evolve(asked[0].response, body=asked[0].response.body + b" "))
+    for exchanges in ((*report.exchanges, rival), (rival, *report.exchanges)):
+        assert judging.verify_saved(evolve(report, exchanges=exchanges)).outcome is Outcome.REJECTED
+    outage = evolve(rival, response=evolve(rival.response, status=502))
+    assert judging.verify_saved(evolve(report, exchanges=(outage, *report.exchanges))).verified
+
+
+@pytest.mark.parametrize("part", [EVIDENCE, "/e2e/instances/", MODELS])
+def test_a_web_page_is_an_outage(part: str) -> None:
+    provider = Provider()
+    page = Response(status=200, headers={"Content-Type": ("text/html",)}, body=b"<html>log in</html>")
+    provider.answers[part] = page
+    verdict = verifier(policy(), transport=provider).verify_attestation(MODEL)
+    assert verdict.outcome is Outcome.INCONCLUSIVE

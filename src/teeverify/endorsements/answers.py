@@ -1,4 +1,4 @@
-"""Answers of endorsers by name, and how an outage or a bad answer becomes a `Problem`."""
+"""Answers, by name where endorsers gave them, and how an outage or a bad answer becomes a `Problem`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..claims.problem import Problem, ProblemKind
 from ..errors import AnswerTooLongError, FormatError, NotRecordedError
 from ..flow import Answer, Response
 
-__all__ = ["ENDORSER_HOSTS", "NOT_AN_ANSWER", "Endorsements", "answer_body", "read_answer"]
+__all__ = ["ENDORSER_HOSTS", "NOT_AN_ANSWER", "Endorsements", "answer_body", "good_answer", "read_answer"]
 
 T = TypeVar("T")
 
@@ -23,6 +23,28 @@ ENDORSER_HOSTS: Final = frozenset(
 
 NOT_AN_ANSWER: Final = frozenset({"json_syntax", "json_not_utf8", "json_too_large", "issuer_chain_missing"})
 """Codes of a body that is no document of the endorser at all: a captive portal's page, an answer without headers."""
+
+
+def good_answer(answer: Answer, *, what: str, where: str) -> Response | Problem:
+    """The successful answer of a provider, or an UNAVAILABLE `Problem`.
+
+    Its code is ``not_recorded``, ``not_fetched``, ``http_status``, or ``not_an_answer`` for a web page.
+    """
+    if isinstance(answer, Response) and answer.status == 200 and not _is_web_page(answer):
+        return answer
+    if isinstance(answer, Response) and answer.status == 200:
+        code = "not_an_answer"
+        detail = f"the request for {what} was answered with a web page, as captive portals do"
+    elif isinstance(answer, Response):
+        code, detail = "http_status", f"the request for {what} was answered with HTTP status {answer.status}"
+    else:
+        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
+        detail = f"{what} could not be had: {answer}"
+    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where=where)
+
+
+def _is_web_page(answer: Response) -> bool:
+    return any(value.strip().lower().startswith("text/html") for value in answer.headers.get("content-type", ()))
 
 
 def answer_body(answers: Endorsements, name: str, *, what: str) -> Response | Problem:

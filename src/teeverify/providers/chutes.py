@@ -18,7 +18,16 @@ from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive, Verifier
 from .chutes_claims import derive_subjects
 from .chutes_flow import attestation_flow, chute_flow, unusable_session
-from .chutes_wire import API, LLM, ChutesAsked, asked_from_urls, chute_of_model, is_chute_id
+from .chutes_wire import (
+    API,
+    LLM,
+    ChutesAsked,
+    asked_from_urls,
+    asks_for_evidence,
+    asks_for_keys,
+    chute_of_model,
+    is_chute_id,
+)
 
 __all__ = ["INSTANCE_CHECKS", "INSTANCE_GAPS", "ChutesVerifier", "instances_in_words"]
 
@@ -132,12 +141,13 @@ class ChutesVerifier(Verifier):
         """The instances of a saved session."""
         asked = asked_from_urls(_asked_urls(report))
         nonce, model = report.nonce, report.model
-        problem = asked if isinstance(asked, Problem) else _other_chute(report, asked)
-        if isinstance(asked, Problem) or problem is not None:
-            session = unusable_session(problem or _no_chute(), nonce=nonce, model=model)
+        problem = None if isinstance(asked, Problem) else _contradiction(report, asked)
+        if isinstance(asked, Problem):
+            session = unusable_session(asked, nonce=nonce, model=model)
+        elif problem is not None:
+            session = unusable_session(problem, nonce=nonce, model=model)
         else:
-            own = ChutesAsked(chute=asked.chute, nonce=asked.nonce)
-            flow = attestation_flow(own, nonce=nonce, model=model, with_nras=with_nras)
+            flow = attestation_flow(asked, nonce=nonce, model=model, with_nras=with_nras)
             session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
@@ -163,11 +173,14 @@ def _asked_urls(report: SavedReport) -> list[str]:
     return [exchange.request.url for exchange in report.exchanges if exchange.request.method == "GET"]
 
 
-def _other_chute(report: SavedReport, asked: ChutesAsked) -> Problem | None:
-    """Whether the model's name, or a recorded list of models, contradicts the chute that was asked.
+def _contradiction(report: SavedReport, asked: ChutesAsked) -> Problem | None:
+    """Whether answers contradict each other, or the model's name or a recorded list of models the chute that was asked.
 
     Without such a list the pair is Chutes' word.
     """
+    if any(len(report.good_answers(asks)) > 1 for asks in (asks_for_keys, asks_for_evidence)):
+        detail = "the saved report holds several answers that could be meant, exactly one was expected"
+        return Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="report")
     if is_chute_id(report.model) and report.model != asked.chute:
         detail = "the session asked for another chute than the one that the report names as its model"
         return Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="report")
@@ -178,8 +191,3 @@ def _other_chute(report: SavedReport, asked: ChutesAsked) -> Problem | None:
                 detail = "the recorded list of models names another chute for the model, or none"
                 return Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="report")
     return None
-
-
-def _no_chute() -> Problem:
-    detail = "the chute of the session is not known"
-    return Problem(kind=ProblemKind.UNAVAILABLE, code="not_asked", detail=detail, where="report")

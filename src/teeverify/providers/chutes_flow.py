@@ -8,10 +8,11 @@ from types import MappingProxyType
 
 from ..claims.problem import Problem, ProblemKind
 from ..crypto.dcap import pck_platform
+from ..endorsements.answers import good_answer
 from ..endorsements.intel_pcs import intel_requests
 from ..endorsements.nvidia_nras import nras_requests
-from ..errors import FormatError, NotRecordedError
-from ..flow import Answer, Flow, Request, Response
+from ..errors import FormatError
+from ..flow import Answer, Flow, Request
 from ..formats.encodings import decode_base64
 from ..formats.strict_json import JsonValue
 from ..formats.tdx_quote import TdxQuote, parse_quote
@@ -19,14 +20,14 @@ from ..limits import MAX_QUOTE, MAX_REPORT_BODY
 from .chutes_claims import ChutesSession, signed_nonce
 from .chutes_wire import LLM, ChutesAsked, ChutesRecord, chute_of_model, evidence_url, instances_url, read_instances
 
-__all__ = ["answer_or_problem", "attestation_flow", "chute_flow", "endorsed", "unusable_session"]
+__all__ = ["attestation_flow", "chute_flow", "endorsed", "report_body", "unusable_session"]
 
 
 def chute_flow(model: str, headers: Mapping[str, str]) -> Flow[str | Problem]:
     """Ask which chute serves a model."""
     request = Request(method="GET", url=f"{LLM}/v1/models", headers=_headers(headers), limit=MAX_REPORT_BODY)
     (answer,) = yield (request,)
-    body = answer_or_problem(answer, "the list of models")
+    body = report_body(answer, "the list of models")
     return body if isinstance(body, Problem) else chute_of_model(body, model)
 
 
@@ -46,7 +47,7 @@ def attestation_flow(
         Request(method="GET", url=instances_url(asked.chute), headers=_headers(headers), limit=MAX_REPORT_BODY),
         Request(method="GET", url=evidence_url(asked.chute, nonce), headers=_headers(headers), limit=MAX_REPORT_BODY),
     )
-    keys, proven = answer_or_problem(shown, "the list of keys"), answer_or_problem(evidence, "the evidence")
+    keys, proven = report_body(shown, "the list of keys"), report_body(evidence, "the evidence")
     return (yield from endorsed(asked, read_instances(keys, proven), nonce=nonce, model=model, with_nras=with_nras))
 
 
@@ -86,16 +87,10 @@ def _headers(headers: Mapping[str, str]) -> dict[str, str]:
     return {"Accept": "application/json", **headers}
 
 
-def answer_or_problem(answer: Answer, what: str) -> bytes | Problem:
+def report_body(answer: Answer, what: str) -> bytes | Problem:
     """The body of a good answer, or an UNAVAILABLE Problem."""
-    if isinstance(answer, Response) and answer.status == 200:
-        return answer.body
-    if isinstance(answer, Response):
-        code, detail = "http_status", f"the request for {what} was answered with HTTP status {answer.status}"
-    else:
-        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
-        detail = f"{what} could not be had: {answer}"
-    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="report")
+    good = good_answer(answer, what=what, where="report")
+    return good if isinstance(good, Problem) else good.body
 
 
 def _quote(record: ChutesRecord) -> TdxQuote | Problem:

@@ -26,6 +26,9 @@ __all__ = [
     "ChutesAsked",
     "ChutesRecord",
     "asked_from_urls",
+    "asked_nonce",
+    "asks_for_evidence",
+    "asks_for_keys",
     "chute_of_model",
     "evidence_url",
     "instances_url",
@@ -35,6 +38,7 @@ __all__ = [
 
 API: Final = "https://api.chutes.ai"
 LLM: Final = "https://llm.chutes.ai"
+_KEYS: Final = "/e2e/instances/"
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
 
 
@@ -74,7 +78,7 @@ def is_chute_id(text: str) -> bool:
 
 def instances_url(chute: str) -> str:
     """URL of the keys of a chute's instances."""
-    return f"{API}/e2e/instances/{quote(chute, safe='')}"
+    return f"{API}{_KEYS}{quote(chute, safe='')}"
 
 
 def evidence_url(chute: str, nonce: bytes) -> str:
@@ -82,10 +86,20 @@ def evidence_url(chute: str, nonce: bytes) -> str:
     return f"{API}/chutes/{quote(chute, safe='')}/evidence?nonce={nonce.hex()}"
 
 
+def asks_for_evidence(url: str) -> bool:
+    """True for the URL of a chute's evidence, on whatever host."""
+    return _path(url).startswith("/chutes/") and _path(url).endswith("/evidence")
+
+
+def asks_for_keys(url: str) -> bool:
+    """True for the URL of the keys of a chute's instances, on whatever host."""
+    return _path(url).startswith(_KEYS)
+
+
 def asked_from_urls(urls: Sequence[str]) -> ChutesAsked | Problem:
     """What a recorded session asked for, read from its URLs; a MALFORMED Problem where that is not one thing."""
-    evidence = {url for url in urls if _path(url).startswith("/chutes/") and _path(url).endswith("/evidence")}
-    chutes = {_path(url).removeprefix("/e2e/instances/") for url in urls if _path(url).startswith("/e2e/instances/")}
+    evidence = {url for url in urls if asks_for_evidence(url)}
+    chutes = {_path(url).removeprefix(_KEYS) for url in urls if asks_for_keys(url)}
     if not evidence:
         detail = "the saved report holds no request for evidence"
         return _problem(ProblemKind.UNAVAILABLE, "not_recorded", detail)
@@ -97,21 +111,21 @@ def asked_from_urls(urls: Sequence[str]) -> ChutesAsked | Problem:
     if not is_chute_id(chute) or not chutes <= {chute} or not url.startswith(f"{API}/"):
         detail = "the saved report's requests are not about one chute of api.chutes.ai"
         return _problem(ProblemKind.MALFORMED, "other_chute", detail)
-    return ChutesAsked(chute=chute, nonce=_asked_nonce(url))
+    return ChutesAsked(chute=chute, nonce=asked_nonce(url))
 
 
-def _asked_nonce(url: str) -> bytes | Problem:
+def asked_nonce(url: str) -> bytes | Problem:
+    """The nonce (32 bytes) that a request carried, once and in lower-case hex; an INVALID Problem otherwise."""
     try:
         pairs = parse_qsl(urlsplit(url).query, keep_blank_values=True, max_num_fields=16)
-    except ValueError:
-        return _problem(ProblemKind.INVALID, "no_client_nonce", "the request for evidence has a query that is none")
-    values = [value for name, value in pairs if name == "nonce"]
-    try:
+        values = [value for name, value in pairs if name == "nonce"]
         if len(values) != 1 or values[0] != values[0].lower():
             raise FormatError("not_hex", "the request for evidence does not carry one nonce in lower-case hex")
         return decode_hex(values[0], what="the nonce of the request for evidence", size=32)
     except FormatError as error:
         return _problem(ProblemKind.INVALID, "no_client_nonce", str(error))
+    except ValueError:
+        return _problem(ProblemKind.INVALID, "no_client_nonce", "the request for evidence has a query that is none")
 
 
 def chute_of_model(body: bytes, model: str) -> str | Problem:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
 from ..errors import ConfigurationError, FormatError
-from ..flow import Flow, Response, run
+from ..flow import Flow, run
 from ..policy import Policy
 from ..roots import TrustRoots
 from ..saved import SavedReport
@@ -252,22 +252,18 @@ def _recorded_request(report: SavedReport) -> NearAsked | Problem:
     request to a host that is not NEAR's, or several that could be meant, are a MALFORMED `Problem`.
     """
     asked: dict[str, NearAsked] = {}
-    answers: dict[str, list[Response]] = {}
     for exchange in report.exchanges:
-        url, response = exchange.request.url, exchange.response
+        url = exchange.request.url
         if exchange.request.method != "GET" or not _path_of(url).endswith("/attestation/report"):
             continue
         try:
             asked[url] = asked_from_url(url)
         except FormatError as error:
             return Problem(kind=ProblemKind.MALFORMED, code=error.code, detail=str(error), where="request")
-        found = answers.setdefault(url, [])
-        if response.status == 200 and response not in found:  # other statuses are outages, after which one asks again
-            found.append(response)
     if not asked:
         return _asked_by_default(report)
     ours = [one for one in asked.values() if one.nonce == report.nonce] or list(asked.values())
-    if len(ours) == 1 and len(answers[ours[0].url]) <= 1:
+    if len(ours) == 1 and len(report.good_answers(lambda url: url == ours[0].url)) <= 1:
         return ours[0]
     detail = "the saved report holds several NEAR reports that could be meant, exactly one was expected"
     return Problem(kind=ProblemKind.MALFORMED, code="report_ambiguous", detail=detail, where="request")

@@ -13,8 +13,9 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from ..claims.problem import Problem, ProblemKind
+from ..endorsements.answers import good_answer
 from ..errors import FormatError
-from ..flow import Answer, Flow, Request, Response
+from ..flow import Answer, Flow, Request
 from ..formats.strict_json import JsonValue, loads
 from ..limits import MAX_BACKENDS, MAX_DIRECTORY, MAX_ENDORSEMENT_BODY
 
@@ -24,6 +25,7 @@ MODELS_HOST: Final = "completions.near.ai"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?!.*(?:^|\.)xn--)(?:{_LABEL}\.)+near\.ai\Z")
 _CLOUD_HOST: Final = "cloud-api.near.ai"
+_WHERE: Final = "directory"
 _KEPT: Final = 300.0
 """Seconds for which the directory is kept."""
 
@@ -85,12 +87,11 @@ def _get(url: str) -> Request:
 
 
 def _json(answer: Answer, what: str) -> Mapping[str, JsonValue] | Problem:
-    if not isinstance(answer, Response):
-        return _unavailable("not_fetched", f"{what} could not be had: {answer}")
-    if answer.status != 200:
-        return _unavailable("http_status", f"{what} was answered with HTTP status {answer.status}")
+    good = good_answer(answer, what=what, where=_WHERE)
+    if isinstance(good, Problem):
+        return good
     try:
-        document = loads(answer.body, what=what, limit=MAX_ENDORSEMENT_BODY)
+        document = loads(good.body, what=what, limit=MAX_ENDORSEMENT_BODY)
     except FormatError as error:
         return _unavailable("not_an_answer", str(error))
     return document if isinstance(document, dict) else _unavailable("not_an_answer", f"{what} is not a JSON object")
@@ -111,4 +112,4 @@ def _read_hosts(document: Mapping[str, JsonValue]) -> Mapping[str, str | None]:
 
 
 def _unavailable(code: str, detail: str) -> Problem:
-    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="directory")
+    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where=_WHERE)

@@ -8,9 +8,9 @@ from types import MappingProxyType
 from ..claims.problem import Problem, ProblemKind
 from ..crypto.dcap import pck_platform
 from ..derivation.tdx import read_hex_quote
+from ..endorsements.answers import good_answer
 from ..endorsements.intel_pcs import intel_requests
 from ..endorsements.nvidia_nras import nras_requests
-from ..errors import NotRecordedError
 from ..flow import Answer, Flow, Request, Response
 from ..formats.tdx_quote import TdxQuote
 from ..limits import MAX_REPORT_BODY
@@ -34,7 +34,7 @@ def attestation_flow(
         limit=MAX_REPORT_BODY,
     )
     (answer,) = yield (request,)
-    report = _report(answer)
+    report = good_answer(answer, what="the attestation report", where="report")
     document = report if isinstance(report, Problem) else read_report(report.body)
     records = read_records(document, asked, model)
     quotes: dict[str, TdxQuote | Problem] = {
@@ -56,23 +56,6 @@ def attestation_flow(
 
 def _quote_member(record: NearRecord) -> str:
     return "quote" if record.role == "compose_manager" else "intel_quote"
-
-
-def _report(answer: Answer) -> Response | Problem:
-    if isinstance(answer, Response) and answer.status == 200 and not _is_web_page(answer):
-        return answer
-    if isinstance(answer, Response) and answer.status == 200:
-        code, detail = "not_an_answer", "the report request was answered with a web page, as captive portals do"
-    elif isinstance(answer, Response):
-        code, detail = "http_status", f"the report request was answered with HTTP status {answer.status}"
-    else:
-        code = "not_recorded" if isinstance(answer, NotRecordedError) else "not_fetched"
-        detail = f"the attestation report could not be had: {answer}"
-    return Problem(kind=ProblemKind.UNAVAILABLE, code=code, detail=detail, where="report")
-
-
-def _is_web_page(answer: Response) -> bool:
-    return any(value.strip().lower().startswith("text/html") for value in answer.headers.get("content-type", ()))
 
 
 def _endorsement_plan(

@@ -11,7 +11,6 @@ from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
 from ..errors import FormatError
 from ..flow import Flow, Request, run
-from ..formats.encodings import decode_hex
 from ..formats.strict_json import JsonValue, loads
 from ..limits import MAX_REPORT_BODY
 from ..roots import TrustRoots
@@ -21,9 +20,9 @@ from ..verdict import SubjectVerdict
 from ..verifier import Derive, Verifier
 from .chutes import INSTANCE_CHECKS, INSTANCE_GAPS, instances_in_words
 from .chutes_claims import ChutesSession, derive_subjects
-from .chutes_flow import answer_or_problem, endorsed, unusable_session
+from .chutes_flow import endorsed, report_body, unusable_session
 from .chutes_gateway import is_wrapped, read_wrapped
-from .chutes_wire import ChutesAsked
+from .chutes_wire import ChutesAsked, asked_nonce
 
 __all__ = ["PhalaVerifier"]
 
@@ -64,17 +63,20 @@ class PhalaVerifier(Verifier):
         """The instances of a saved session."""
         nonce, model = report.nonce, report.model
         urls = {e.request.url for e in report.exchanges if e.request.method == "GET" and _is_report(e.request.url)}
-        if len(urls) == 1 and _query(next(iter(urls))).get("model") != model:
+        one = len(urls) == 1 and len(report.good_answers(_is_report)) <= 1
+        if one and _query(next(iter(urls))).get("model") != model:
             detail = "the report was asked for another model than the one that the saved report names"
             problem = Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="request")
             session = unusable_session(problem, nonce=nonce, model=model)
-        elif len(urls) == 1:
+        elif one:
             url = urls.pop()
             request = Request(method="GET", url=url, limit=MAX_REPORT_BODY)
-            flow = _session_flow(request, _asked_nonce(url), nonce=nonce, model=model, with_nras=with_nras)
+            flow = _session_flow(request, asked_nonce(url), nonce=nonce, model=model, with_nras=with_nras)
             session = run(flow, ReplayTransport(report))
         else:
-            detail = f"the saved report holds {len(urls)} requests for a report, exactly one was expected"
+            detail = (
+                f"the saved report holds {len(urls)} requests for a report, exactly one with one answer was expected"
+            )
             kind = ProblemKind.MALFORMED if urls else ProblemKind.UNAVAILABLE
             problem = Problem(kind=kind, code="report_ambiguous", detail=detail, where="request")
             session = unusable_session(problem, nonce=nonce, model=model)
@@ -88,7 +90,7 @@ def _session_flow(
     request: Request, asked_nonce: bytes | Problem, *, nonce: bytes, model: str, with_nras: bool
 ) -> Flow[ChutesSession]:
     (answer,) = yield (request,)
-    body = answer_or_problem(answer, "the attestation report")
+    body = report_body(answer, "the attestation report")
     document = body if isinstance(body, Problem) else _document(body)
     if isinstance(document, Problem):
         return unusable_session(document, nonce=nonce, model=model)
@@ -118,13 +120,3 @@ def _query(url: str) -> dict[str, str]:
     except ValueError:
         return {}
     return dict(pairs) if len(dict(pairs)) == len(pairs) else {}
-
-
-def _asked_nonce(url: str) -> bytes | Problem:
-    text = _query(url).get("nonce")
-    try:
-        if text is not None and text != text.lower():
-            raise FormatError("not_hex", "the nonce of the report request is not in lower case")
-        return decode_hex(text, what="the nonce of the report request", size=32)
-    except FormatError as error:
-        return Problem(kind=ProblemKind.INVALID, code="no_client_nonce", detail=str(error), where="request")
