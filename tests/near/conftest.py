@@ -12,7 +12,7 @@ from teeverify.claims.problem import Problem
 from teeverify.claims.tdx import TdxClaims
 from teeverify.derivation.tdx import TdxDerivation
 from teeverify.formats.tdx_quote import TdxQuote
-from teeverify.providers import near_claims
+from teeverify.providers import report_claims
 
 _KEPT = 8
 """How many results are kept of each kind; a module judges few sessions over and over."""
@@ -37,7 +37,7 @@ class _Memory:
 def pure_work_remembered() -> Iterator[None]:
     """Deriving claims is pure and most of a verdict's cost; equal arguments get the result they got before."""
     gpus, quotes = _Memory(), _Memory()
-    derive_gpu: Callable[..., GpuClaims] = vars(near_claims)["derive_gpu"]
+    derive_gpu: Callable[..., GpuClaims] = vars(report_claims)["derive_gpu"]
     derive_tdx = TdxDerivation.derive
 
     def gpu(payload: Any, **arguments: Any) -> GpuClaims:
@@ -53,7 +53,7 @@ def pure_work_remembered() -> Iterator[None]:
         return claims
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(near_claims, "derive_gpu", gpu)
+        patch.setattr(report_claims, "derive_gpu", gpu)
         patch.setattr(TdxDerivation, "derive", tdx)
         yield
 

@@ -19,10 +19,10 @@ from ..transport import ReplayTransport
 from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive
 from .near_boundary import boundary_in_words
-from .near_claims import derive_subjects
 from .near_directory import MODELS_HOST, Directory, backends_flow, is_model_host
 from .near_flow import attestation_flow, session_without_report
 from .near_wire import CLOUD_HOST, NearAsked, asked_from_url, near_url
+from .report_claims import derive_subjects
 
 __all__ = ["NearVerifier"]
 

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+import attrs
+
 from ..claims.problem import Problem, ProblemKind
-from ..crypto.dcap import pck_platform
-from ..derivation.tdx import read_hex_quote
 from ..endorsements.answers import good_answer
-from ..endorsements.intel_pcs import intel_requests
-from ..endorsements.nvidia_nras import nras_requests
-from ..flow import Answer, Flow, Request, Response
-from ..formats.tdx_quote import TdxQuote
+from ..flow import Flow, Request, Response
 from ..limits import MAX_REPORT_BODY
-from .near_claims import NearSession
-from .near_wire import NearAsked, NearRecord, read_records, read_report
+from .near_wire import NearAsked, read_records
+from .report_claims import ReportSession
+from .report_flow import collected, uncollected
+from .report_records import ReportRecord, read_report
 
 __all__ = ["attestation_flow", "session_without_report"]
 
 
 def attestation_flow(
     asked: NearAsked, *, nonce: bytes, model: str, with_nras: bool, headers: Mapping[str, str] = MappingProxyType({})
-) -> Flow[NearSession]:
+) -> Flow[ReportSession]:
     """The requests of one session: the report, then all endorsements in one batch.
 
     ``headers`` go to NEAR with the report request and to nobody else.
@@ -36,41 +35,13 @@ def attestation_flow(
     (answer,) = yield (request,)
     report = good_answer(answer, what="the attestation report", where="report")
     document = report if isinstance(report, Problem) else read_report(report.body)
-    records = read_records(document, asked, model)
-    quotes: dict[str, TdxQuote | Problem] = {
-        record.id: read_hex_quote(record.members.get(_quote_member(record)), what=f"the quote of {record.id}")
-        for record in records
-    }
-    plan = _endorsement_plan(records, quotes, with_nras=with_nras)
-    answers: tuple[Answer, ...] = (yield tuple(plan.values())) if plan else ()
-    return NearSession(
-        asked=asked,
-        nonce=nonce,
-        model=model,
-        report=report,
-        records=_with_served_by(records, report),
-        quotes=quotes,
-        endorsements=dict(zip(plan, answers, strict=True)),
+    records = _with_served_by(read_records(document, asked, model), report)
+    return (
+        yield from collected(asked, report, records, provider="near", nonce=nonce, model=model, with_nras=with_nras)
     )
 
 
-def _quote_member(record: NearRecord) -> str:
-    return "quote" if record.role == "compose_manager" else "intel_quote"
-
-
-def _endorsement_plan(
-    records: tuple[NearRecord, ...], quotes: Mapping[str, TdxQuote | Problem], *, with_nras: bool
-) -> dict[str, Request]:
-    platforms = (pck_platform(quote.raw) for quote in quotes.values() if not isinstance(quote, Problem))
-    plan = intel_requests(platform for platform in platforms if platform is not None)
-    for record in records:
-        payload = record.members.get("nvidia_payload")
-        if with_nras and record.role == "model" and isinstance(payload, str) and payload:
-            plan |= nras_requests(record.id, payload.encode("utf-8"))
-    return plan
-
-
-def _with_served_by(records: tuple[NearRecord, ...], report: Response | Problem) -> tuple[NearRecord, ...]:
+def _with_served_by(records: tuple[ReportRecord, ...], report: Response | Problem) -> tuple[ReportRecord, ...]:
     """Let model records carry what the gateway's response headers say about another provider or model."""
     if isinstance(report, Problem):
         return records
@@ -83,16 +54,7 @@ def _with_served_by(records: tuple[NearRecord, ...], report: Response | Problem)
     if not problems:
         return records
     return tuple(
-        NearRecord(
-            id=record.id,
-            role=record.role,
-            members=record.members,
-            problems=(*record.problems, *problems),
-            ohttp=record.ohttp,
-            compose_manager=record.compose_manager,
-        )
-        if record.role == "model"
-        else record
+        attrs.evolve(record, problems=(*record.problems, *problems)) if record.role == "model" else record
         for record in records
     )
 
@@ -101,15 +63,7 @@ def _other(code: str, detail: str) -> Problem:
     return Problem(kind=ProblemKind.INVALID, code=code, detail=detail, where="report")
 
 
-def session_without_report(problem: Problem, asked: NearAsked, *, nonce: bytes, model: str) -> NearSession:
+def session_without_report(problem: Problem, asked: NearAsked, *, nonce: bytes, model: str) -> ReportSession:
     """A session whose report could not even be asked for."""
     records = read_records(problem, asked, model)
-    return NearSession(
-        asked=asked,
-        nonce=nonce,
-        model=model,
-        report=problem,
-        records=records,
-        quotes={record.id: problem for record in records},
-        endorsements={},
-    )
+    return uncollected(problem, asked, records, provider="near", nonce=nonce, model=model)

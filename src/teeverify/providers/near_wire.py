@@ -12,70 +12,48 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ..claims.problem import Problem, ProblemKind
 from ..errors import FormatError
 from ..formats.encodings import decode_hex
-from ..formats.strict_json import JsonValue, loads, same_json
-from ..limits import MAX_MODELS, MAX_REPORT_BODY
+from ..formats.strict_json import JsonValue, same_json
+from ..limits import MAX_MODELS
+from .report_records import (
+    ReportAsked,
+    ReportRecord,
+    model_record,
+    ohttp_members,
+    read_report,
+    record_members,
+    with_copies,
+)
 
 __all__ = [
     "CLOUD_HOST",
     "NearAsked",
-    "NearRecord",
     "asked_from_url",
     "default_url",
     "near_url",
     "read_records",
-    "read_report",
 ]
 
 CLOUD_HOST: Final = "cloud-api.near.ai"
 _PATH: Final = "/v1/attestation/report"
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"(?:{_LABEL}\.)+near\.ai\Z")
-_COMPANIONS: Final = frozenset(
-    {"all_attestations", "compose_manager_attestation", "ohttp_key_config", "ohttp_attestation"}
-)
-"""Members of a direct report that its copies in all_attestations do not have."""
 
 
 @frozen(kw_only=True)
-class NearAsked:
-    """What one report request asked for.
+class NearAsked(ReportAsked):
+    """What one report request to NEAR asked for.
 
-    ``nonce`` is 32 bytes, a Problem where the request carried none; ``model`` is the model that the URL names (cloud
-    shape only); ``algorithm`` is ``ed25519`` or ``ecdsa``.
+    ``model`` is the model that the URL names (cloud shape only).
     """
 
-    url: str
     host: str
     cloud: bool
     model: str | None
-    nonce: bytes | Problem
-    algorithm: str | Problem
-    tls_bound: bool
-
-    @property
-    def origin(self) -> str:
-        """Scheme and host."""
-        return f"https://{self.host}"
-
-
-@frozen(kw_only=True)
-class NearRecord:
-    """One attesting environment of a report, its members as they came.
-
-    ``ohttp`` holds the members ``ohttp_attestation`` and ``ohttp_key_config`` that belong to this record.
-    """
-
-    id: str
-    role: str
-    members: Mapping[str, JsonValue] = field(repr=False)
-    problems: tuple[Problem, ...] = ()
-    ohttp: Mapping[str, JsonValue] = field(factory=dict, repr=False)
-    compose_manager: NearRecord | None = None
 
 
 def near_url(host: str, *, model: str, nonce: bytes, algorithm: str = "ed25519", tls_bound: bool = True) -> str:
@@ -123,6 +101,8 @@ def asked_from_url(url: str) -> NearAsked:
     cloud = host == CLOUD_HOST
     return NearAsked(
         url=url,
+        origin=f"https://{host}",
+        channel_role="gateway" if cloud else "model",
         host=host,
         cloud=cloud,
         model=query.get("model") if cloud else None,
@@ -148,25 +128,17 @@ def _asked_algorithm(text: str | None, *, cloud: bool) -> str | Problem:
     return Problem(kind=ProblemKind.UNAVAILABLE, code="algorithm_not_asked", detail=detail, where="request")
 
 
-def read_report(body: bytes) -> Mapping[str, JsonValue] | Problem:
-    """The report as a JSON object."""
-    try:
-        document = loads(body, what="the attestation report", limit=MAX_REPORT_BODY)
-        if not isinstance(document, dict):
-            raise FormatError("report_shape", "the attestation report is not a JSON object")
-    except FormatError as error:
-        return Problem(kind=ProblemKind.MALFORMED, code=error.code, detail=str(error), where="report")
-    return document
-
-
-def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, model: str) -> tuple[NearRecord, ...]:
+def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, model: str) -> tuple[ReportRecord, ...]:
     """All attesting environments of a report, in the order gateway, model, compose-manager.
 
     What should be there and is not comes back as a record with a Problem, so it can fail.
     """
     if isinstance(document, Problem):
         roles = ("gateway", "model") if asked.cloud else ("model",)
-        return tuple(NearRecord(id=role, role=role, members={}, problems=(document,)) for role in roles)
+        return tuple(
+            ReportRecord(id=role, role=role, members={}, problems=(document,), has_gpus=role == "model")
+            for role in roles
+        )
     named = _named_model(asked, model)
     if not asked.cloud:
         return _model_records([document], model, named)
@@ -177,14 +149,14 @@ def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, 
     kind = ProblemKind.ABSENT if entries in (None, []) else ProblemKind.MALFORMED
     detail = f"the gateway's report does not hold 1 to {MAX_MODELS} records of model machines"
     problems = (_problem(kind, "model_missing", detail), *named)
-    return (gateway, NearRecord(id="model", role="model", members={}, problems=problems))
+    return (gateway, ReportRecord(id="model", role="model", members={}, problems=problems, has_gpus=True))
 
 
-def _model_records(entries: Sequence[JsonValue], model: str, named: tuple[Problem, ...]) -> tuple[NearRecord, ...]:
+def _model_records(entries: Sequence[JsonValue], model: str, named: tuple[Problem, ...]) -> tuple[ReportRecord, ...]:
     """Every record of a model machine, each with its compose-manager, and every copy that is not just a copy."""
     distinct: list[JsonValue] = []
     for entry in entries:
-        for found in _with_copies(entry):
+        for found in with_copies(entry):
             if not any(same_json(found, known) for known in distinct):
                 distinct.append(found)
     records = [_model_record(entry, model, index, named) for index, entry in enumerate(distinct)]
@@ -198,58 +170,18 @@ def _named_model(asked: NearAsked, model: str) -> tuple[Problem, ...]:
     return (_problem(ProblemKind.INVALID, "other_model", detail),)
 
 
-def _with_copies(record: JsonValue) -> list[JsonValue]:
-    """A record, and every entry of its ``all_attestations`` that says anything else than the record itself.
-
-    A copy may leave the companions out, and then repeats all the rest.
-    """
-    if not isinstance(record, dict) or "all_attestations" not in record:
-        return [record]
-    copies = record["all_attestations"]
-    if not isinstance(copies, list) or len(copies) > MAX_MODELS:
-        return [record, None]
-    own = {name: value for name, value in record.items() if name != "all_attestations"}
-    bare = {name: value for name, value in own.items() if name not in _COMPANIONS}
-    return [record, *(copy for copy in copies if not (same_json(copy, bare) or same_json(copy, own)))]
+def _gateway_record(document: Mapping[str, JsonValue]) -> ReportRecord:
+    members, problems = record_members(document.get("gateway_attestation"), "gateway_attestation")
+    return ReportRecord(id="gateway", role="gateway", members=members, problems=problems, ohttp=ohttp_members(document))
 
 
-def _gateway_record(document: Mapping[str, JsonValue]) -> NearRecord:
-    members, problems = _members(document.get("gateway_attestation"), "gateway_attestation")
-    return NearRecord(id="gateway", role="gateway", members=members, problems=problems, ohttp=_ohttp(document))
-
-
-def _model_record(entry: JsonValue, model: str, index: int, named: tuple[Problem, ...]) -> NearRecord:
-    members, problems = _members(entry, "the model record")
-    stated = members.get("model_name")
-    if members and stated != model:
+def _model_record(entry: JsonValue, model: str, index: int, named: tuple[Problem, ...]) -> ReportRecord:
+    stated = entry.get("model_name") if isinstance(entry, dict) else model
+    problems = named
+    if entry and stated != model:
         detail = f"the record is for model {str(stated)[:100]!r}, {model[:100]!r} was asked for"
-        problems = (*problems, _problem(ProblemKind.INVALID, "other_model", detail))
-    suffix = f":{index + 1}" if index else ""
-    compose_manager = None
-    if members.get("compose_manager_attestation") is not None:
-        inner, inner_problems = _members(members["compose_manager_attestation"], "compose_manager_attestation")
-        compose_manager = NearRecord(
-            id=f"compose_manager{suffix}", role="compose_manager", members=inner, problems=inner_problems
-        )
-    return NearRecord(
-        id=f"model{suffix}",
-        role="model",
-        members=members,
-        problems=(*problems, *named),
-        ohttp=_ohttp(members),
-        compose_manager=compose_manager,
-    )
-
-
-def _ohttp(members: Mapping[str, JsonValue]) -> Mapping[str, JsonValue]:
-    return {name: members[name] for name in ("ohttp_attestation", "ohttp_key_config") if members.get(name) is not None}
-
-
-def _members(value: JsonValue, what: str) -> tuple[Mapping[str, JsonValue], tuple[Problem, ...]]:
-    if isinstance(value, dict) and value:
-        return value, ()
-    kind = ProblemKind.ABSENT if value in (None, {}) else ProblemKind.MALFORMED
-    return {}, (_problem(kind, "record_missing", f"{what} is missing or is not an object"),)
+        problems = (_problem(ProblemKind.INVALID, "other_model", detail), *named)
+    return model_record(entry, index, problems)
 
 
 def _problem(kind: ProblemKind, code: str, detail: str) -> Problem:

@@ -1,4 +1,4 @@
-"""From the records of a NEAR report to subjects with claims."""
+"""From the records of a dstack report (vllm-proxy, NEAR AI's kin of it, and their fronts) to subjects with claims."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from ..formats.strict_json import JsonValue
 from ..formats.tdx_quote import TdxQuote
 from ..limits import MAX_ACTIONS
 from ..roots import TrustRoots
-from .near_wire import NearAsked, NearRecord
+from .report_records import ReportAsked, ReportRecord
 
-__all__ = ["NearSession", "derive_subjects"]
+__all__ = ["ReportSession", "derive_subjects"]
 
 _ACTION_ORDER: Final = (
     "timestamp", "action", "tag", "commit", "file", "file_sha256", "services", "container", "image",
@@ -40,23 +40,24 @@ _ACTION_ORDER: Final = (
 
 
 @frozen(kw_only=True)
-class NearSession:
-    """Everything one NEAR session collected: bytes and answers, nothing judged yet.
+class ReportSession:
+    """Everything one session collected: bytes and answers, nothing judged yet.
 
     ``report`` is the answer to the report request or the Problem in its place; ``quotes`` are by record id.
     """
 
-    asked: NearAsked
+    provider: str
+    asked: ReportAsked
     nonce: bytes
     model: str
     report: Response | Problem
-    records: tuple[NearRecord, ...]
+    records: tuple[ReportRecord, ...]
     quotes: Mapping[str, TdxQuote | Problem]
     endorsements: Endorsements
 
 
 def derive_subjects(
-    session: NearSession, *, roots: TrustRoots, at: datetime, recorded_at: datetime | None, wall_clock: datetime
+    session: ReportSession, *, roots: TrustRoots, at: datetime, recorded_at: datetime | None, wall_clock: datetime
 ) -> tuple[Subject, ...]:
     """One subject for each record of the session; never raises."""
     tdx = TdxDerivation(endorsements=session.endorsements, roots=roots, at=at)
@@ -75,7 +76,7 @@ def derive_subjects(
             Subject(
                 id=record.id,
                 role=record.role,
-                provider="near",
+                provider=session.provider,
                 evaluated_at=at,
                 recorded_at=recorded_at,
                 wall_clock=wall_clock,
@@ -84,8 +85,8 @@ def derive_subjects(
                 binding=_binding(session, record, host),
                 tdx=tdx.derive(session.quotes[record.id]),
                 dstack=_with_host(dstack[record.id], dstack[host.id]) if host else dstack[record.id],
-                gpu=_gpu(session, record, roots, at) if record.role == "model" else None,
-                channel=_channel(session) if record.role == ("gateway" if session.asked.cloud else "model") else None,
+                gpu=_gpu(session, record, roots, at) if record.has_gpus else None,
+                channel=_channel(session) if record.role == session.asked.channel_role else None,
                 test_roots=roots.test,
             )
         )
@@ -97,7 +98,7 @@ def _with_host(own: DstackClaims, host: DstackClaims) -> DstackClaims:
     return attrs.evolve(own, app_compose=host.app_compose, app_certificate=None)
 
 
-def _binding(session: NearSession, record: NearRecord, host: NearRecord | None) -> BindingClaims:
+def _binding(session: ReportSession, record: ReportRecord, host: ReportRecord | None) -> BindingClaims:
     members, asked, quote = record.members, session.asked, session.quotes[record.id]
     report_data = quote if isinstance(quote, Problem) else quote.report.report_data
     stated: bytes | Problem | None = _hex(members, "report_data", 64)
@@ -140,7 +141,7 @@ def _first_half(key: SigningKey | Problem, fingerprint: bytes | Problem | None) 
     return fingerprint if isinstance(fingerprint, Problem) else tls_bound_half(key.address, fingerprint)
 
 
-def _signing_key(record: NearRecord, asked: NearAsked) -> SigningKey | Problem:
+def _signing_key(record: ReportRecord, asked: ReportAsked) -> SigningKey | Problem:
     if isinstance(asked.algorithm, Problem):
         return asked.algorithm
     algorithm, members = asked.algorithm, record.members
@@ -152,7 +153,7 @@ def _signing_key(record: NearRecord, asked: NearAsked) -> SigningKey | Problem:
     public_key: bytes | None = None
     derived: bytes | None = None
     if record.role == "model" or members.get("signing_public_key") is not None:
-        value = _hex(members, "signing_public_key", 32 if algorithm == "ed25519" else 64)
+        value = _public_key(members, algorithm, prefixed=asked.prefixed_keys)
         if isinstance(value, Problem):
             return value
         public_key = value
@@ -167,6 +168,14 @@ def _signing_key(record: NearRecord, asked: NearAsked) -> SigningKey | Problem:
         public_key=public_key,
         derived_address=derived,
     )
+
+
+def _public_key(members: Mapping[str, JsonValue], algorithm: str, *, prefixed: bool) -> bytes | Problem:
+    """32 bytes for ed25519, else X and Y; builds of the proxy differ in whether ecdsa keys carry SEC 1's prefix 04."""
+    text = members.get("signing_public_key")
+    if algorithm == "ecdsa" and prefixed and isinstance(text, str) and len(text) == 130 and text.startswith("04"):
+        members = {"signing_public_key": text[2:]}
+    return _hex(members, "signing_public_key", 32 if algorithm == "ed25519" else 64)
 
 
 def _actions(members: Mapping[str, JsonValue]) -> bytes | Problem:
@@ -215,7 +224,7 @@ def _ohttp(members: Mapping[str, JsonValue]) -> OhttpKey | Problem | None:
     )
 
 
-def _gpu(session: NearSession, record: NearRecord, roots: TrustRoots, at: datetime) -> GpuClaims:
+def _gpu(session: ReportSession, record: ReportRecord, roots: TrustRoots, at: datetime) -> GpuClaims:
     payload = record.members.get("nvidia_payload")
     if payload is not None and not isinstance(payload, str):
         # Other forms exist elsewhere; here NVIDIA would never be asked about one, so it is not NEAR's.
@@ -241,7 +250,7 @@ def _gpu(session: NearSession, record: NearRecord, roots: TrustRoots, at: dateti
     )
 
 
-def _channel(session: NearSession) -> ChannelClaims:
+def _channel(session: ReportSession) -> ChannelClaims:
     spki = session.report.peer_spki if isinstance(session.report, Response) else None
     fingerprint: bytes | Problem
     if spki is None:
