@@ -60,6 +60,10 @@ KNOWN: Final[tuple[str, ...]] = (
     "nitro.user_data",
     "registry.entry",
     "channel.tls_spki",
+    "receipt.signature",
+    "receipt.binding",
+    "receipt.consistency",
+    "receipt.delegation",
     "exchange.request_digest",
     "exchange.response_digest",
     "exchange.signature",
@@ -95,6 +99,9 @@ MANDATORY: Final[frozenset[str]] = frozenset(
         "exchange.signer_attested",
         "exchange.first_seen",
         "exchange.channel",
+        "receipt.signature",
+        "receipt.binding",
+        "receipt.delegation",
     }
 )
 """Checks that no policy may waive: without them a verdict would say nothing."""

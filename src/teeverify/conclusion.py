@@ -88,12 +88,14 @@ def conclude_session(
 def fold_subjects(judged: Sequence[SubjectVerdict], policy: Policy) -> Outcome:
     """Rejected if any subject is, VERIFIED only if all are; without subjects it is inconclusive.
 
-    Where the policy takes any instance, one that is VERIFIED stands for all, and the others are merely shown.
+    Where the policy takes any instance, one that is VERIFIED stands for all instances, and the others are merely shown.
     """
     outcomes = {verdict.outcome for verdict in judged}
-    if judged and policy.instances == "any" and all(verdict.role == "instance" for verdict in judged):
+    instances = {verdict.outcome for verdict in judged if verdict.role == "instance"}
+    if instances and policy.instances == "any":
         order = (Outcome.VERIFIED, Outcome.INCONCLUSIVE, Outcome.REJECTED)
-        return next(outcome for outcome in order if outcome in outcomes)
+        best = next(outcome for outcome in order if outcome in instances)
+        outcomes = {best, *(verdict.outcome for verdict in judged if verdict.role != "instance")}
     if Outcome.REJECTED in outcomes:
         return Outcome.REJECTED
     return Outcome.VERIFIED if outcomes == {Outcome.VERIFIED} else Outcome.INCONCLUSIVE

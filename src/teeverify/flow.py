@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Protocol, TypeAlias, TypeVar
+from typing import Generic, Protocol, TypeAlias, TypeVar
 
 from attrs import field, frozen
 from attrs.converters import optional
@@ -17,8 +17,9 @@ from attrs.converters import optional
 from .errors import AnswerTooLongError, ConfigurationError, TransportError
 from .limits import MAX_CONCURRENT_REQUESTS, MAX_HEADER, MAX_HEADERS
 
-__all__ = ["Answer", "Flow", "Request", "Response", "Transport", "capped", "run"]
+__all__ = ["Answer", "Flow", "Request", "Response", "Transport", "capped", "run", "together"]
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -124,6 +125,43 @@ def run(flow: Flow[T], transport: Transport, *, sleep: Callable[[float], None] =
     except StopIteration as done:
         result: T = done.value
         return result
+
+
+def together(one: Flow[S], other: Flow[T]) -> Flow[tuple[S, T]]:
+    """Two flows side by side: their batches become one, and what both ask for is asked once."""
+    first, second = _Stepped(one), _Stepped(other)
+    try:
+        while first.batch or second.batch:
+            batch = (*first.batch, *(request for request in second.batch if request not in first.batch))
+            answers = yield batch
+            first.step(batch, answers)
+            second.step(batch, answers)
+    finally:
+        one.close()
+        other.close()
+    return first.result, second.result
+
+
+class _Stepped(Generic[T]):
+    """A flow at one of its batches; the batch is empty at its end."""
+
+    result: T
+
+    def __init__(self, flow: Flow[T]) -> None:
+        self._flow = flow
+        self.batch: tuple[Request, ...] = ()
+        self._advance(None)
+
+    def step(self, asked: tuple[Request, ...], answers: tuple[Answer, ...]) -> None:
+        """Hand the flow the answers to its batch, out of those to a larger one."""
+        if self.batch:
+            self._advance(tuple(answers[asked.index(request)] for request in self.batch))
+
+    def _advance(self, answers: tuple[Answer, ...] | None) -> None:
+        try:
+            self.batch = next(self._flow) if answers is None else self._flow.send(answers)
+        except StopIteration as done:
+            self.batch, self.result = (), done.value
 
 
 def capped(response: Response, request: Request) -> Answer:

@@ -75,6 +75,8 @@ MAX_JWKS_KEYS: Final = 256
 # --- time -----------------------------------------------------------------------------------------------------------
 CLOCK_SKEW: Final = 300
 """How far our clock and Intel's may differ (collateral that seems to come from the future)."""
+RECEIPT_WINDOW: Final = 300
+"""How far a proxy's statement may lie from the session that it is about."""
 TOKEN_SKEW: Final = 120
 """How far our clock and NVIDIA's may differ: nbf equals iat, so the token is born on the edge."""
 MAX_COLLATERAL_WINDOW: Final = 32 * 86400

@@ -108,7 +108,9 @@ class Policy:
     """What the caller demands of a provider.
 
     ``valid_until`` is the last day (UTC) on which the pins count as current. ``instances`` is ``all`` (every instance
-    must be VERIFIED) or ``any`` (one suffices). ``pins`` maps a role to its reference values and is never empty.
+    must be VERIFIED), ``any`` (one suffices), or ``delegated`` (as ``all``; where an attested proxy shows a receipt in
+    place of the instances' evidence, its word is taken). ``pins`` maps a role to its reference values and is never
+    empty.
 
     Raises:
         PolicyError: a field breaks its rule; the message names its key.

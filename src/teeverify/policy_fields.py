@@ -55,7 +55,7 @@ TCB_STATUSES: Final = (
 GPU_ARCHITECTURES: Final = ("HOPPER", "BLACKWELL")
 NRAS_MODES: Final = ("required", "when_present", "ignore")
 """From strict to loose."""
-INSTANCE_MODES: Final = ("all", "any")
+INSTANCE_MODES: Final = ("all", "any", "delegated")
 """From strict to loose."""
 SIGNED_BY: Final = ("model", "gateway")
 """From strict to loose."""

@@ -69,8 +69,9 @@ def verifier_for(provider: str) -> type[Verifier]:
 
 def _known() -> VerifierRegistry:
     from .providers.chutes import ChutesVerifier
+    from .providers.chutes_chain import ChutesChainVerifier
     from .providers.near import NearVerifier
     from .providers.phala import PhalaVerifier
 
-    built_in = (NearVerifier, ChutesVerifier, PhalaVerifier)
+    built_in = (NearVerifier, ChutesVerifier, ChutesChainVerifier, PhalaVerifier)
     return VerifierRegistry({**{kind.provider: kind for kind in built_in}, **_OWN})

@@ -92,7 +92,10 @@ class Check:
 
 
 _REGISTRY: dict[str, Check] = {}
-_THEMES = ("evidence", "freshness", "tdx", "tcb", "binding", "dstack", "pins", "gpu", "channel", "exchange", "session")
+_THEMES = (
+    "evidence", "freshness", "tdx", "tcb", "binding", "dstack", "pins", "gpu", "channel", "receipt", "exchange",
+    "session",
+)  # fmt: skip
 
 
 def check(

@@ -10,6 +10,7 @@ from .binding import BindingClaims, ChannelClaims
 from .dstack import DstackClaims
 from .gpu import GpuClaims
 from .problem import Problem, problems_in
+from .receipt import ReceiptClaims
 from .tdx import TdxClaims
 
 __all__ = ["Subject"]
@@ -38,11 +39,12 @@ class Subject:
     dstack: DstackClaims | None = None
     gpu: GpuClaims | None = None
     channel: ChannelClaims | None = None
+    receipt: ReceiptClaims | None = None
     test_roots: bool = False
     problems: tuple[Problem, ...] = field(init=False, repr=False, eq=False)
     """Every Problem inside the sections and the record."""
 
     @problems.default
     def _find_problems(self) -> tuple[Problem, ...]:
-        sections = (self.record, self.binding, self.tdx, self.dstack, self.gpu, self.channel)
+        sections = (self.record, self.binding, self.tdx, self.dstack, self.gpu, self.channel, self.receipt)
         return tuple(problem for section in sections for problem in problems_in(section))

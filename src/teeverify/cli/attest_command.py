@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError
 from .judging import add_judging_options, chosen_policy, chosen_roots, exit_code, refuse_expired_waivers, rendered
@@ -19,6 +20,14 @@ __all__ = ["add_parsers", "run"]
 
 KEY_VARIABLE = "TEEVERIFY_API_KEY"
 
+_OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
+    "near": ("route", "algorithm", "backends"),
+    "chutes": ("chute",),
+    "chutes-chain": ("url", "mode", "algorithm"),
+}
+"""The options that only some providers have."""
+_ALL_OPTIONS: Final = ("route", "algorithm", "backends", "chute", "url", "mode")
+
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``attest``."""
@@ -28,14 +37,20 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Challenge a provider with a fresh nonce, judge what it answers, and say so. Nothing but the "
         f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
     )
-    attest.add_argument("provider", metavar="PROVIDER", help="near or chutes")
+    attest.add_argument("provider", metavar="PROVIDER", help="near, chutes or chutes-chain")
     attest.add_argument("model", metavar="MODEL", help="canonical name of the model")
     route = attest.add_mutually_exclusive_group()
     route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
     route.add_argument("--direct", dest="route", action="store_const", const="direct", help="the model's own host")
-    attest.add_argument("--algorithm", choices=("ed25519", "ecdsa"), help="of NEAR's signing keys (default: ed25519)")
+    attest.add_argument("--algorithm", choices=("ed25519", "ecdsa"), help="of the signing keys")
     attest.add_argument(
         "--chute", metavar="UUID", help="the chute, in place of the one that Chutes names for the model"
+    )
+    attest.add_argument("--url", metavar="URL", help="base URL of a proxy, such as https://my-cvm.example/v1")
+    attest.add_argument(
+        "--mode",
+        choices=("passthrough", "proxy"),
+        help="of the chain API: the instances' own evidence (default), or the proxy's receipt for it",
     )
     attest.add_argument("--nonce", metavar="HEX", help="the challenge, 64 hex digits (default: random)")
     attest.add_argument("--save", metavar="OUT.json", help="write the session as a saved report, whatever its outcome")
@@ -90,8 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace, kind: type[Verifier]) -> dict[str, Any]:
     """The options that only this provider has; those of another provider are an error."""
-    names = {"near": ("route", "algorithm", "backends"), "chutes": ("chute",)}.get(kind.provider, ())
-    given = {name: getattr(args, name) for name in ("route", "algorithm", "backends", "chute") if getattr(args, name)}
+    names = _OPTIONS.get(kind.provider, ())
+    given = {name: getattr(args, name) for name in _ALL_OPTIONS if getattr(args, name)}
     foreign = [name for name in given if name not in names]
     if foreign:
         shown = f"--{given['route']}" if foreign[0] == "route" else f"--{foreign[0]}"

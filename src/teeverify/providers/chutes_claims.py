@@ -97,10 +97,16 @@ def _binding(session: ChutesSession, record: ChutesRecord) -> BindingClaims:
         report_data=quote if isinstance(quote, Problem) else quote.report.report_data,
         first_half=signed_nonce(record, session.nonce),
         fresh_first_half=bound_half(session.nonce, record.key),
-        second_half=None if record.wrapped else _certificate_half(record.members.get("certificate")),
+        second_half=_second_half(record),
         layout=_LAYOUT,
         kem_key=_kem_key(record.key),
     )
+
+
+def _second_half(record: ChutesRecord) -> bytes | Problem | None:
+    """None where a gateway that wraps the evidence left the certificate out, so that nobody can know it."""
+    certificate = record.members.get("certificate")
+    return None if record.wrapped and certificate is None else _certificate_half(certificate)
 
 
 def _kem_key(text: JsonValue) -> KemKey | Problem:

@@ -22,6 +22,7 @@ from .near_boundary import boundary_in_words
 from .near_directory import MODELS_HOST, Directory, backends_flow, is_model_host
 from .near_flow import attestation_flow, session_without_report
 from .near_wire import CLOUD_HOST, NearAsked, asked_from_url, near_url
+from .report_checks import GPU_CHECKS, RECORD_CHECKS, SIGNING_CHECKS
 from .report_claims import derive_subjects
 
 __all__ = ["NearVerifier"]
@@ -31,51 +32,14 @@ _KEYS: Final = ("gateway", "model")
 _GPU: Final = ("model",)
 
 _APPLICABLE: Final[Mapping[str, tuple[str, ...]]] = {
-    "evidence.wellformed": _ALL,
-    "evidence.complete": _ALL,
-    "freshness.nonce_bound": _ALL,
-    "tdx.quote_signature": _ALL,
-    "tdx.quote_kind": _ALL,
-    "tdx.debug_off": _ALL,
-    "tdx.attributes": _ALL,
-    "tdx.module": _ALL,
-    "tcb.collateral_current": _ALL,
-    "tcb.not_revoked": _ALL,
-    "tcb.status": _ALL,
-    "tcb.advisories": _ALL,
-    "tcb.eval_number": _ALL,
-    "binding.report_data": _ALL,
-    "binding.signing_key": _KEYS,
+    **dict.fromkeys(RECORD_CHECKS, _ALL),
+    **dict.fromkeys(SIGNING_CHECKS, _KEYS),
     "binding.tls_spki": _KEYS,
     "binding.e2ee_key": _KEYS,
     "binding.same_td": ("compose_manager",),
-    "dstack.event_digests": _ALL,
-    "dstack.rtmr_replay": _ALL,
-    "dstack.event_order": _ALL,
-    "dstack.compose_event": _ALL,
-    "dstack.mr_config_id": _ALL,
-    "dstack.key_provider": _ALL,
-    "dstack.reported_info": _ALL,
-    "pin.base_image": _ALL,
-    "pin.app_id": _ALL,
-    "pin.compose": _ALL,
-    "pin.kms_root": _ALL,
-    "pin.os_image": _ALL,
-    "pin.signing_key": _KEYS,
     "pin.tls_spki": _KEYS,
-    "pin.reference_current": _ALL,
-    "gpu.present": _GPU,
-    "gpu.evidence_signature": _GPU,
-    "gpu.cert_chain": _GPU,
-    "gpu.nonce_bound": _GPU,
-    "gpu.distinct_devices": _GPU,
-    "gpu.same_fabric": _GPU,
-    "gpu.nras_token": _GPU,
-    "gpu.nras_result": _GPU,
-    "gpu.cpu_binding": _GPU,
     "channel.tls_spki": _KEYS,
-    "policy.pinned": _ALL,
-    "saved.recorded_at": _ALL,
+    **dict.fromkeys(GPU_CHECKS, _GPU),
 }
 
 _GAPS: Final = (

@@ -109,7 +109,7 @@ def model_record(
         problems=(*own, *problems),
         ohttp=ohttp_members(members) if with_ohttp else {},
         compose_manager=compose_manager,
-        has_gpus=True,
+        has_gpus=role == "model" or members.get("nvidia_payload") not in (None, ""),
     )
 
 
