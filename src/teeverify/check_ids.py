@@ -73,6 +73,7 @@ KNOWN: Final[tuple[str, ...]] = (
     "exchange.channel",
     "exchange.window",
     "policy.pinned",
+    "policy.shape",
     "saved.recorded_at",
 )
 """Every id, in the order in which a reader meets the subjects."""
@@ -102,6 +103,7 @@ MANDATORY: Final[frozenset[str]] = frozenset(
         "receipt.signature",
         "receipt.binding",
         "receipt.delegation",
+        "policy.shape",
     }
 )
 """Checks that no policy may waive: without them a verdict would say nothing."""

@@ -14,6 +14,7 @@ from .claims.exchange import AttestedSigner, ExchangeSubject, ResponseSignature
 from .claims.problem import Problem
 from .conclusion import decisive_line
 from .exchange import Exchange
+from .formats.chat_body import respelled
 from .policy import Policy
 from .verdict import AttestationVerdict, CheckResult, Outcome, Status, VerifiedExchange
 
@@ -43,8 +44,12 @@ def conclude_exchange(
     gaps: ExchangeGaps,
     at: datetime,
     seen_before: bool | None,
+    respelled_json: bool = False,
 ) -> VerifiedExchange:
-    """Judge one exchange as of an aware time; ``checks`` are the ids that apply to the provider's exchanges."""
+    """Judge one exchange as of an aware time; ``checks`` are the ids that apply to the provider's exchanges.
+
+    ``respelled_json`` says that the provider signs plain answers in Python's spelling of their JSON.
+    """
     subject = ExchangeSubject(
         provider=attestation.provider,
         evaluated_at=at,
@@ -54,6 +59,7 @@ def conclude_exchange(
         stated_chat_id=exchange.stated_chat_id,
         request_digest=exchange.request_digest,
         response_digest=exchange.response_digest,
+        respelled_digest=_respelled(exchange) if respelled_json else None,
         streamed=exchange.streamed,
         finished=exchange.finished,
         signature=signature,
@@ -82,6 +88,11 @@ def conclude_exchange(
         checks=results,
         conclusion=_line(outcome, results, policy, attestation, at, signed_by),
     )
+
+
+def _respelled(exchange: Exchange) -> bytes | None:
+    body = respelled(exchange.response_body)
+    return None if body is None else hashlib.sha256(body).digest()
 
 
 def as_replayed(judged: VerifiedExchange, policy: Policy) -> VerifiedExchange:

@@ -70,8 +70,19 @@ def verifier_for(provider: str) -> type[Verifier]:
 def _known() -> VerifierRegistry:
     from .providers.chutes import ChutesVerifier
     from .providers.chutes_chain import ChutesChainVerifier
+    from .providers.nanogpt import NanoGptVerifier
     from .providers.near import NearVerifier
     from .providers.phala import PhalaVerifier
+    from .providers.venice import VeniceVerifier
+    from .providers.vllm_proxy import VllmProxyVerifier
 
-    built_in = (NearVerifier, ChutesVerifier, ChutesChainVerifier, PhalaVerifier)
+    built_in = (
+        NearVerifier,
+        ChutesVerifier,
+        ChutesChainVerifier,
+        PhalaVerifier,
+        VllmProxyVerifier,
+        NanoGptVerifier,
+        VeniceVerifier,
+    )
     return VerifierRegistry({**{kind.provider: kind for kind in built_in}, **_OWN})

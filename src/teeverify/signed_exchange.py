@@ -10,7 +10,7 @@ import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 import attrs
@@ -43,17 +43,18 @@ _REFRESHING: Final = frozenset({"unknown_signer", "attestation_expired"})
 class SignaturePlace:
     """Where the signature of a chat is to be asked for.
 
-    ``model`` is sent along where the endpoint serves several models, else None; ``headers`` may hold the API key.
+    ``base`` is the URL that OpenAI clients use, such as ``https://host/v1``. ``model`` is sent along where the endpoint
+    serves several models, else None; ``headers`` may hold the API key.
     """
 
-    origin: str
+    base: str
     algorithm: str
     model: str | None
     headers: dict[str, str] = field(factory=dict, repr=False)
 
     def request(self, chat_id: str, *, delay: float = 0.0) -> Request:
         """The request for one chat's signature."""
-        url = f"{self.origin}/v1/signature/{quote(chat_id, safe='')}?"
+        url = f"{self.base}/signature/{quote(chat_id, safe='')}?"
         if self.model is not None:
             url += f"model={quote(self.model, safe='')}&"
         return Request(
@@ -116,6 +117,9 @@ class SignedExchangeVerifier(Verifier):
         accepted_chats: remembers what was accepted; by default a memory of this verifier's own.
         **options: see `Verifier`.
     """
+
+    respelled_json: ClassVar[bool] = False
+    """Whether plain answers are signed in Python's spelling of their JSON, and sent in another."""
 
     @abstractmethod
     def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
@@ -201,6 +205,7 @@ class SignedExchangeVerifier(Verifier):
             gaps=self._exchange_gaps,
             at=self.time(now),
             seen_before=None if replayed else exchange in self.accepted_chats,
+            respelled_json=self.respelled_json,
         )
 
 

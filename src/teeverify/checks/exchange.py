@@ -51,6 +51,8 @@ def response_digest(subject: ExchangeSubject, policy: Policy) -> Finding:
     if subject.streamed and not subject.finished:
         return failed("stream_unfinished", "a stream was asked for, and what was received does not end in [DONE]")
     expected, observed = subject.response_digest.hex(), need(subject.signature).response_digest.hex()
+    if not subject.streamed and subject.respelled_digest is not None and observed == subject.respelled_digest.hex():
+        return passed("the signed digest is that of our response, its JSON spelled as it is signed", observed=observed)
     if observed != expected:
         return failed("other_response", "the signature is over another response", expected=expected, observed=observed)
     return passed("the signed digest is that of our response", observed=observed)

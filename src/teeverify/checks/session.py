@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Final
 
 from ..claims.gpu import NrasClaims
 from ..claims.problem import Problem
@@ -56,6 +58,42 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
             "unenforced_pin", f"the policy pins {idle[0]} for role {subject.role}, which this evidence does not show"
         )
     return passed(f"the policy pins base image and workload of role {subject.role}")
+
+
+_SHAPES: Final[Mapping[str, frozenset[str]]] = {
+    "near": frozenset({"gateway", "model"}),
+    "chutes": frozenset({"instance"}),
+    "dstack": frozenset({"model"}),
+    "aci": frozenset({"gateway"}),
+}
+"""Roles that a shape of report shows, and that a policy pins in order to accept it."""
+
+
+@check(
+    "policy.shape",
+    title="The report has a shape that the policy is for",
+    explanation=(
+        "One endpoint may answer with the evidence of a machine, of somebody else's instances, or of a gateway only. "
+        "Which of these will do is not for the server to choose: it is the shape whose roles the policy pins, and "
+        "where the policy pins the roles of a larger shape, a smaller one is a downgrade."
+    ),
+    source="RedPill, NanoGPT and Venice attestation endpoints (report shapes)",
+    anchor="policy",
+    reasons={"other_shape": "The report has another shape than the one whose roles the policy pins."},
+)
+def policy_shape(subject: Subject, policy: Policy) -> Finding:
+    if subject.shape is None:
+        return not_applicable("one_shape", "there is no report, or only one shape of it")
+    pinned = {shape: roles for shape, roles in _SHAPES.items() if roles <= policy.pins.keys()}
+    accepted = [shape for shape, roles in pinned.items() if not any(roles < other for other in pinned.values())]
+    if subject.shape not in accepted:
+        return failed(
+            "other_shape",
+            f"the report has the shape {subject.shape!r}, and the policy pins the roles of another one",
+            expected=" or ".join(accepted) or "a shape whose roles are pinned",
+            observed=subject.shape,
+        )
+    return passed(f"the policy is for reports of the shape {subject.shape!r}")
 
 
 @check(

@@ -49,11 +49,12 @@ class ExchangeSubject:
     """One exchange with everything that was derived about it.
 
     ``request_digest`` and ``response_digest`` are the SHA-256 (32 bytes) of the bytes that we sent and received.
-    ``streamed`` is what our request asked for, ``finished`` whether a stream came to its ``[DONE]``. ``stated_chat_id``
-    is the id inside the response, None where it cannot be read. ``signers`` are the signing keys of the attestation,
-    whose outcome and end stand beside them. ``peer_fingerprint`` and ``attested_fingerprint`` are the SHA-256 of the
-    TLS keys of our connection (None when unknown) and of the attestation. ``seen_before`` is None where nothing
-    remembers.
+    ``respelled_digest`` is that of a plain response's JSON in the spelling which the provider is known to sign
+    (Python's), None where there is none. ``streamed`` is what our request asked for, ``finished`` whether a stream came
+    to its ``[DONE]``. ``stated_chat_id`` is the id inside the response, None where it cannot be read. ``signers`` are
+    the signing keys of the attestation, whose outcome and end stand beside them. ``peer_fingerprint`` and
+    ``attested_fingerprint`` are the SHA-256 of the TLS keys of our connection (None when unknown) and of the
+    attestation. ``seen_before`` is None where nothing remembers.
     """
 
     id: str = "exchange"
@@ -67,6 +68,7 @@ class ExchangeSubject:
     stated_chat_id: str | None
     request_digest: bytes
     response_digest: bytes
+    respelled_digest: bytes | None = None
     streamed: bool
     finished: bool
     signature: ResponseSignature | Problem

@@ -23,7 +23,8 @@ class Subject:
     A section that is None does not exist for this kind of subject, so its checks do not apply. ``record`` holds the
     problems that make the record itself unusable (not JSON, another model's); ``attested_beside`` names the roles that
     the same record attests with quotes of their own. ``evaluated_at`` is the time the verdict is for, ``recorded_at``
-    the claim of a saved report (None when live), ``wall_clock`` our own clock.
+    the claim of a saved report (None when live), ``wall_clock`` our own clock. ``shape`` is the kind of report, where
+    one endpoint shows several.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Subject:
     gpu: GpuClaims | None = None
     channel: ChannelClaims | None = None
     receipt: ReceiptClaims | None = None
+    shape: str | None = None
     test_roots: bool = False
     problems: tuple[Problem, ...] = field(init=False, repr=False, eq=False)
     """Every Problem inside the sections and the record."""

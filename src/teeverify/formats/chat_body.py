@@ -6,6 +6,7 @@ Digests are taken over the bytes themselves. Nothing here changes them, and a bo
 from __future__ import annotations
 
 import itertools
+import json
 import re
 from collections.abc import Iterator
 from typing import Final
@@ -14,7 +15,7 @@ from ..errors import FormatError
 from ..limits import MAX_CHAT_BODY, MAX_CHAT_ID
 from .strict_json import JsonValue, loads
 
-__all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream"]
+__all__ = ["asks_for_stream", "chat_id_of", "is_finished", "is_stream", "respelled"]
 
 _ID: Final = re.compile(rf"[\x21-\x7e]{{1,{MAX_CHAT_ID}}}\Z")
 _MAX_PLAIN: Final = 8 << 20
@@ -63,6 +64,15 @@ def chat_id_of(response_body: bytes) -> str | None:
         document = _object(response_body) if len(response_body) <= _MAX_PLAIN else None
     value = None if document is None else document.get("id")
     return value if isinstance(value, str) and _ID.match(value) else None
+
+
+def respelled(response_body: bytes) -> bytes | None:
+    """A plain answer's JSON as Python's ``json.dumps`` spells it, members in their order; None where it is no object.
+
+    vllm-proxy hashes this spelling and sends a more compact one (Dstack-TEE/vllm-proxy, api/v1/openai).
+    """
+    document = _object(response_body)
+    return None if document is None else json.dumps(document).encode("ascii")
 
 
 def _chunks(body: bytes) -> Iterator[dict[str, JsonValue]]:

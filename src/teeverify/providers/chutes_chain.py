@@ -37,8 +37,8 @@ from .chutes_chain_wire import (
 from .chutes_claims import ChutesSession
 from .chutes_claims import derive_subjects as derive_instances
 from .chutes_flow import endorsed
-from .chutes_gateway import read_wrapped
-from .chutes_wire import ChutesAsked
+from .chutes_gateway import is_wrapped, read_wrapped
+from .chutes_wire import ChutesAsked, ChutesRecord, is_chute_id
 from .report_checks import GPU_CHECKS, RECORD_CHECKS, SIGNING_CHECKS
 from .report_claims import ReportSession
 from .report_claims import derive_subjects as derive_proxy
@@ -144,6 +144,8 @@ class ChutesChainVerifier(Verifier):
         who = "An attested proxy" if good else "A proxy that is not attested"
         if instances:
             return f"{who} handed on the evidence of Chutes' instances. {instances_in_words(instances)}.", _GAPS
+        if not any(verdict.holds("receipt.delegation") for verdict in proxy):
+            return f"{who} showed no evidence of Chutes' instances.", _GAPS
         words = f"Delegated verification: {who[0].lower()}{who[1:]} says that it verified Chutes' instances."
         return words, _RECEIPT_GAPS
 
@@ -172,7 +174,7 @@ def _session_flow(
     proxy = _proxy_flow(asked, report, document, nonce=nonce, model=model, with_nras=with_nras)
     if isinstance(document, Problem):
         return _Chain(proxy=(yield from proxy), instances=None, receipt=None)
-    receipt = derive_receipt(document, asked, str(asked.algorithm))
+    receipt = derive_receipt(document, asked, str(asked.algorithm), model=model)
     if asked.mode == "proxy":
         return _Chain(proxy=(yield from proxy), instances=None, receipt=receipt)
     behind = _instances_flow(asked, document, nonce=nonce, model=model, with_nras=with_nras)
@@ -198,14 +200,41 @@ def _instances_flow(
 ) -> Flow[ChutesSession]:
     evidence = section(document, "upstream", "attestation")
     shown = evidence if isinstance(evidence, dict) else {}
-    records = read_wrapped(shown)
-    inner = ChutesAsked(chute=str(shown.get("chute_id", ""))[:64], nonce=asked.nonce)
+    chute = shown.get("chute_id")
+    records = tuple(_with_certificate(record) for record in read_wrapped(shown))
+    if shown and not (is_wrapped(shown) and isinstance(chute, str) and is_chute_id(chute)):
+        problem = Problem(
+            kind=ProblemKind.MALFORMED,
+            code="upstream_shape",
+            detail="the evidence that was handed on does not name itself as that of one chute",
+            where="report",
+        )
+        records = tuple(attrs.evolve(record, problems=(*record.problems, problem)) for record in records)
+    inner = ChutesAsked(chute=chute if isinstance(chute, str) else "", nonce=asked.nonce)
     return endorsed(inner, records, nonce=nonce, model=model, with_nras=with_nras)
 
 
+def _with_certificate(record: ChutesRecord) -> ChutesRecord:
+    """Other gateways drop the certificate; this proxy hands it on, and an entry without it is not whole."""
+    if not record.members or record.members.get("certificate") is not None:
+        return record
+    problem = Problem(
+        kind=ProblemKind.ABSENT, code="member_missing", detail="certificate is missing", where="certificate"
+    )
+    return attrs.evolve(record, problems=(*record.problems, problem))
+
+
 def _unusable(problem: Problem, *, nonce: bytes, model: str) -> _Chain:
-    url = chain_url("https://unknown.invalid", model=model, nonce=nonce, algorithm="ecdsa", mode="passthrough")
-    asked = chain_asked(url)
+    asked = ChainAsked(
+        url="",
+        origin="",
+        nonce=nonce,
+        algorithm="ecdsa",
+        tls_bound=False,
+        channel_role=None,
+        model=model,
+        mode="passthrough",
+    )
     records = proxy_records(problem, asked, model)
     proxy = uncollected(problem, asked, records, provider="chutes-chain", nonce=nonce, model=model)
     return _Chain(proxy=proxy, instances=None, receipt=None)

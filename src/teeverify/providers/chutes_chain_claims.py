@@ -15,9 +15,10 @@ from ..errors import FormatError
 from ..formats.canonical_json import ascii_canonical
 from ..formats.encodings import decode_hex
 from ..formats.report_data import ADDRESS_SIZES
-from ..formats.strict_json import JsonValue
+from ..formats.strict_json import JsonValue, same_json
 from ..limits import MAX_INSTANCES
 from .chutes_chain_wire import ChainAsked, section
+from .chutes_wire import is_chute_id
 
 __all__ = ["derive_receipt"]
 
@@ -27,6 +28,13 @@ _SIGNATURES: Final = {"ecdsa": re.compile(r"0x[0-9a-f]{130}\Z"), "ed25519": re.c
 _LAST: Final = 253402300799
 """The last second that a datetime can hold."""
 _COUNTS: Final = ("total_instances", "tdx_uptodate_instances", "binding_verified_instances")
+_BESIDE: Final[Mapping[str, str]] = {
+    "provider": "provider",
+    "base_url": "upstream_base_url",
+    "model": "model",
+    "attestation_sha256": "upstream_attestation_sha256",
+}
+"""What stands beside the evidence, and the member of the signed payload that says the same."""
 _GOOD: Final[Mapping[str, JsonValue]] = {
     "tdx_status": "UpToDate",
     "tdx_error_present": False,
@@ -36,8 +44,10 @@ _GOOD: Final[Mapping[str, JsonValue]] = {
 }
 
 
-def derive_receipt(document: Mapping[str, JsonValue], asked: ChainAsked, algorithm: str) -> ReceiptClaims:
-    """What the proxy signed in a chain document; never raises."""
+def derive_receipt(
+    document: Mapping[str, JsonValue], asked: ChainAsked, algorithm: str, *, model: str
+) -> ReceiptClaims:
+    """What the proxy signed in a chain document; ``model`` is the verdict's. Never raises."""
     delegated = asked.mode == "proxy"
     name = "verification_receipt" if delegated else "binding_proof"
     holder = document.get(name)
@@ -45,6 +55,7 @@ def derive_receipt(document: Mapping[str, JsonValue], asked: ChainAsked, algorit
     payload = section(document, name, "payload")
     return ReceiptClaims(
         delegated=delegated,
+        model=model,
         statement=_claim(lambda: _statement(holder, algorithm, "verified_at" if delegated else "timestamp")),
         faults=_faults(payload, asked, holder, document) if isinstance(payload, dict) else (),
         seen_digest=None if delegated else _claim(lambda: _upstream_digest(document)),
@@ -89,16 +100,14 @@ def _statement(holder: JsonValue, algorithm: str, clock: str) -> ProxyStatement:
 def _faults(
     payload: Mapping[str, JsonValue], asked: ChainAsked, holder: JsonValue, document: Mapping[str, JsonValue]
 ) -> tuple[str, ...]:
-    """What in a payload contradicts the request, in words."""
-    found = []
-    if payload.get("model") != asked.model:
-        found.append("the statement is about another model than the one asked for")
-    if payload.get("provider") != "chutes":
-        found.append("the statement is not about instances of Chutes")
+    """What in a payload contradicts the request, or what stands beside it, in words."""
     if asked.mode == "passthrough":
-        if section(document, "upstream", "attestation_sha256") != payload.get("upstream_attestation_sha256"):
-            found.append("attestation_sha256 beside the evidence is not the one that was signed")
-        return tuple(found)
+        return tuple(
+            f"{shown} beside the evidence is not the {signed} that was signed"
+            for shown, signed in _BESIDE.items()
+            if not same_json(section(document, "upstream", shown), payload.get(signed)) or payload.get(signed) is None
+        )
+    found = []
     if payload.get("verify_mode") != "proxy":
         found.append("the receipt is not one of the mode that was asked for")
     if payload.get("result") != "pass":
@@ -139,18 +148,15 @@ def _instances(payload: Mapping[str, JsonValue]) -> tuple[InstanceResult, ...] |
 
 
 def _instance(entry: JsonValue) -> InstanceResult:
-    if not isinstance(entry, dict) or not isinstance(entry.get("instance_id"), str):
-        raise FormatError("receipt_shape", "a result of the receipt is not an object with an instance_id")
-    faults = [f"{name} is not {wanted!r}" for name, wanted in _GOOD.items() if not _same(entry.get(name), wanted)]
+    name = entry.get("instance_id") if isinstance(entry, dict) else None
+    if not isinstance(name, str) or not is_chute_id(name):
+        raise FormatError("receipt_shape", "a result of the receipt is not an object with the UUID of an instance")
+    faults = [f"{name} is not {wanted!r}" for name, wanted in _GOOD.items() if not same_json(entry.get(name), wanted)]
     expected = _hex(entry.get("expected_report_data"), "expected_report_data", 32)
     if _hex(entry.get("actual_report_data"), "actual_report_data", 32) != expected:
         faults.append("the REPORTDATA that was found is not the expected one")
     checked = entry.get("gpu_token_checked") is True and entry.get("gpu_verified") is True
-    return InstanceResult(id=entry["instance_id"][:64], faults=tuple(faults), gpu_verified=checked)
-
-
-def _same(value: JsonValue, wanted: JsonValue) -> bool:
-    return type(value) is type(wanted) and bool(value == wanted)
+    return InstanceResult(id=name, faults=tuple(faults), gpu_verified=checked)
 
 
 def _claim(derive: Callable[[], T]) -> T | Problem:

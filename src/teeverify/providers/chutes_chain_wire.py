@@ -8,10 +8,11 @@ what only one of them has is optional here, unless a judgement rests on it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import attrs
 from attrs import frozen
 
 from ..claims.problem import Problem, ProblemKind
@@ -107,17 +108,22 @@ def proxy_records(
     problems = []
     if asked.model != model:
         detail = f"the chain was asked for model {asked.model[:100]!r}, the verdict is for {model[:100]!r}"
-        problems.append(_invalid("other_model", detail))
+        problems.append(Problem(kind=ProblemKind.INVALID, code="other_model", detail=detail, where="report"))
     if document.get("version") != "1":
         problems.append(_malformed("chain_version", "the chain document is not of version 1"))
     if document.get("verify_mode") != asked.mode:
-        problems.append(_invalid("other_mode", "the chain document is of another mode than the one asked for"))
-    record = section(document, "proxy", "attestation")
-    entries: list[JsonValue] = with_copies(record) if isinstance(record, dict) else [None]
-    records = (
-        model_record(entry, index, problems, with_ohttp=False, role="gateway") for index, entry in enumerate(entries)
-    )
-    return tuple(records)
+        problems.append(_malformed("chain_mode", "the chain document is of another mode than the one asked for"))
+    entries = with_copies(section(document, "proxy", "attestation"))
+    return tuple(_proxy_record(entry, index, problems) for index, entry in enumerate(entries))
+
+
+def _proxy_record(entry: JsonValue, index: int, problems: Sequence[Problem]) -> ReportRecord:
+    """A record whose two copies of the quote, where it has both, are one; a proxy has no compose-manager beside it."""
+    found = list(problems)
+    if isinstance(entry, dict) and entry.get("quote", entry.get("intel_quote")) != entry.get("intel_quote"):
+        found.append(_malformed("two_quotes", "the proxy's record shows one quote as quote and another as intel_quote"))
+    record = model_record(entry, index, found, with_ohttp=False, role="gateway")
+    return attrs.evolve(record, compose_manager=None)
 
 
 def section(document: Mapping[str, JsonValue], *names: str) -> JsonValue:
@@ -126,10 +132,6 @@ def section(document: Mapping[str, JsonValue], *names: str) -> JsonValue:
     for name in names:
         value = value.get(name) if isinstance(value, dict) else None
     return value
-
-
-def _invalid(code: str, detail: str) -> Problem:
-    return Problem(kind=ProblemKind.INVALID, code=code, detail=detail, where="report")
 
 
 def _malformed(code: str, detail: str) -> Problem:

@@ -194,7 +194,7 @@ class NearVerifier(SignedExchangeVerifier):
         if isinstance(asked, Problem) or isinstance(asked.algorithm, Problem):
             asked = _asked_by_default(evidence)
         return SignaturePlace(
-            origin=asked.origin,
+            base=f"{asked.origin}/v1",
             algorithm=str(asked.algorithm),
             model=evidence.model if asked.cloud else None,
             headers=self._authorization(),
