@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from .judging import (
     add_judging_options,
+    add_time_option,
     chosen_policy,
     chosen_roots,
     chosen_time,
@@ -36,9 +37,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     exchange.add_argument("--request", metavar="FILE", help="the exact bytes of the request's body")
     exchange.add_argument("--response", metavar="FILE", help="the exact bytes of the response's body")
     exchange.add_argument("--chat-id", metavar="ID", help="the completion's id (default: read from the response)")
-    exchange.add_argument(
-        "--at", default="recorded", metavar="recorded|now|TIME", help="the time to judge for (default: recorded)"
-    )
+    add_time_option(exchange)
     add_judging_options(exchange)
     exchange.set_defaults(run=run)
 

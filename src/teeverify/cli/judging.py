@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "add_judging_options",
+    "add_time_option",
     "chosen_policy",
     "chosen_roots",
     "chosen_time",
@@ -38,6 +39,13 @@ def add_judging_options(parser: argparse.ArgumentParser) -> None:
     output = parser.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print one JSON document")
     output.add_argument("-q", "--quiet", action="store_true", help="print the decisive line only")
+
+
+def add_time_option(parser: argparse.ArgumentParser) -> None:
+    """Add --at, of the commands that judge a saved report; `chosen_time` reads it."""
+    parser.add_argument(
+        "--at", default="recorded", metavar="recorded|now|TIME", help="the time to judge for (default: recorded)"
+    )
 
 
 def exit_code(outcome: Outcome) -> int:

@@ -1,4 +1,4 @@
-"""``teeverify policy pin``: write a first policy from a report whose hardware checks pass."""
+"""``teeverify policy pin``: write a first policy from a report whose hardware checks pass, or propose one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,38 @@ _NOT_HARDWARE: Final = frozenset({"channel.tls_spki", "gpu.nras_token", "gpu.nra
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge the hardware of a saved report, then print or write the policy that pins what it shows."""
+    """Print or write the policy that pins what a saved report shows, or what a provider says of its own images."""
+    if args.from_provider is None:
+        text, advice = _of_report(args), "It pins what was observed; whether that software is good is yours to decide."
+    else:
+        text, advice = _of_provider(args), "It pins what the provider says, unsigned; read it before you use it."
+    if args.out is None:
+        print(text, end="")
+        return 0
+    try:
+        Path(args.out).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the policy cannot be written to {args.out!r}: {error.strerror}") from None
+    print(f"Wrote {args.out}. {advice}", file=sys.stderr)
+    return 0
+
+
+def _of_provider(args: argparse.Namespace) -> str:
+    from .provider_pins import proposed_policy
+
+    if args.saved is not None or args.test_roots is not None:
+        extra = "a saved report" if args.saved is not None else "--test-roots"
+        raise ConfigurationError(f"{extra} does not go with --from-provider: leave one out")
+    return proposed_policy(args)
+
+
+def _of_report(args: argparse.Namespace) -> str:
+    """Judge the hardware of a saved report, then write down what it shows."""
+    extra = [name for name in ("measurements", "connect_to", "ca") if getattr(args, name) is not None]
+    if extra:
+        raise ConfigurationError(f"--{extra[0].replace('_', '-')} goes with --from-provider only: name the provider")
+    if args.saved is None:
+        raise ConfigurationError("there is nothing to pin from: give a saved report, or --from-provider chutes")
     report = SavedReport.load(args.saved)
     roots = TrustRoots.from_directory(args.test_roots) if args.test_roots else PRODUCTION_ROOTS
     verifier = verifier_for(report.provider)
@@ -49,19 +80,7 @@ def run(args: argparse.Namespace) -> int:
         _refuse_bad_hardware(observed, Policy.from_toml(text), verifier.applicable)
         return text
 
-    text = written(_fit(subjects, written))
-    if args.out is None:
-        print(text, end="")
-        return 0
-    try:
-        Path(args.out).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigurationError(f"the policy cannot be written to {args.out!r}: {error.strerror}") from None
-    print(
-        f"Wrote {args.out}. It pins what was observed; whether that software is good is yours to decide.",
-        file=sys.stderr,
-    )
-    return 0
+    return written(_fit(subjects, written))
 
 
 def _fit(subjects: Sequence[Subject], written: Callable[[Sequence[Subject]], str]) -> Sequence[Subject]:

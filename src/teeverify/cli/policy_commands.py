@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from teeverify.errors import ConfigurationError
 
+from .connecting import add_connecting_options
+
 if TYPE_CHECKING:
     from teeverify.policy import Policy
 
@@ -46,11 +48,24 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     check.add_argument("--at", metavar="TIME", help="hold dates against this time (RFC 3339) instead of now")
     check.set_defaults(run=_lint)
 
-    pin = commands.add_parser("pin", help="write a policy that pins what a saved report shows")
-    pin.add_argument("saved", metavar="SAVED.json", help="a saved report")
+    _add_pin(commands)
+
+
+def _add_pin(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    pin = commands.add_parser(
+        "pin",
+        help="write a policy that pins what a saved report shows, or propose one from a provider's list",
+        description="Write a policy that pins what a saved report shows, or with --from-provider one that pins what "
+        "a provider says of its own images: an unsigned word, to be judged by you. No other command reads that list.",
+    )
+    pin.add_argument("saved", nargs="?", metavar="SAVED.json", help="a saved report")
     pin.add_argument("--out", metavar="FILE", help="write to this file instead of standard output")
     pin.add_argument("--name", metavar="NAME", help="name of the policy")
     pin.add_argument("--test-roots", metavar="DIR", help="trust the test roots in DIR instead of the vendors' own")
+    listed = pin.add_argument_group("a provider's own list, in place of a saved report")
+    listed.add_argument("--from-provider", metavar="NAME", help="the provider that lists its images: chutes")
+    listed.add_argument("--measurements", metavar="FILE", help="a saved copy of the list; nothing is fetched then")
+    add_connecting_options(listed)
     pin.set_defaults(run=_pin)
 
 

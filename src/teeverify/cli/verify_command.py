@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from ..errors import ConfigurationError
 from .judging import (
     add_judging_options,
+    add_time_option,
     chosen_policy,
     chosen_roots,
     chosen_time,
@@ -32,9 +33,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "Nothing is fetched.",
     )
     verify.add_argument("saved", nargs="?", metavar="SAVED.json", help="a saved report (version 1)")
-    verify.add_argument(
-        "--at", default="recorded", metavar="recorded|now|TIME", help="the time to judge for (default: recorded)"
-    )
+    add_time_option(verify)
     add_judging_options(verify)
     bare = verify.add_argument_group("a bare provider response, saved for example with curl")
     bare.add_argument("--provider", metavar="NAME", help="the provider that answered")
