@@ -10,6 +10,7 @@ from attrs import frozen
 
 from .policy import BaseImage, Policy, Waiver
 from .policy_fields import ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES, SIGNED_BY
+from .policy_overlap import covers, may_cover, named, same, show, single
 
 __all__ = ["Direction", "PolicyChange", "diff"]
 
@@ -43,6 +44,7 @@ _PIN_WORDS: Final[Mapping[str, str]] = {
     "signing_keys": "signing key",
     "tls_spki": "TLS key",
     "pcrs": "Nitro image",
+    "custody_roots": "custody root key",
 }
 
 
@@ -141,18 +143,28 @@ def _pins(key: str, old: tuple[object, ...] | None, new: tuple[object, ...] | No
 
 
 def _entries(key: str, old: tuple[object, ...], new: tuple[object, ...], words: str) -> _Changes:
+    changes = tuple(_single_entries(key, single(old), single(new), words))
+    if not changes and named(old) != named(new):  # the same ACPI tables, written into other entries
+        changes = (PolicyChange("different", key, f"lists the same {words} in another grouping"),)
+    yield from changes
+
+
+def _single_entries(key: str, old: tuple[object, ...], new: tuple[object, ...], words: str) -> _Changes:
     for pin, covered in _only_in(new, old):
         if not covered:
-            yield PolicyChange("looser", key, f"accepts one more {words}: {_show(pin)}")
+            yield PolicyChange("looser", key, f"accepts one more {words}: {show(pin)}")
         else:
-            sentence = f"lists one more {words}, which it accepted already through a wider entry: {_show(pin)}"
+            sentence = f"lists one more {words}, which it accepted already through a wider entry: {show(pin)}"
             yield PolicyChange("different", key, sentence)
     for pin, covered in _only_in(old, new):
-        if not covered:
-            yield PolicyChange("stricter", key, f"no longer accepts the {words} {_show(pin)}")
-        else:
-            sentence = f"no longer lists the {words} {_show(pin)}, which a wider entry still accepts"
+        if covered:
+            sentence = f"no longer lists the {words} {show(pin)}, which a wider entry still accepts"
             yield PolicyChange("different", key, sentence)
+        elif any(may_cover(other, pin) for other in new):
+            sentence = f"no longer lists the {words} {show(pin)}, which an entry by ACPI tables may accept"
+            yield PolicyChange("different", key, sentence)
+        else:
+            yield PolicyChange("stricter", key, f"no longer accepts the {words} {show(pin)}")
     yield from _labels(key, old, new, words)
 
 
@@ -162,42 +174,26 @@ def _only_in(these: tuple[object, ...], others: tuple[object, ...]) -> Iterator[
     An entry that only a wider entry new to ``others`` covers is left out: the change of that one says it all.
     """
     for pin in these:
-        if any(_same(other, pin) for other in others):
+        if any(same(other, pin) for other in others):
             continue
-        wider = [other for other in others if _covers(other, pin)]
-        kept = any(_same(one, other) for one in these for other in wider)
+        wider = [other for other in others if covers(other, pin)]
+        kept = any(same(one, other) for one in these for other in wider)
         if kept or not wider:
             yield pin, kept
 
 
 def _labels(key: str, old: tuple[object, ...], new: tuple[object, ...], words: str) -> _Changes:
-    names = {pin.registers: pin.label for pin in old if isinstance(pin, BaseImage)}
+    known = [pin for pin in old if isinstance(pin, BaseImage)]
     for pin in new:
-        if isinstance(pin, BaseImage) and names.get(pin.registers, pin.label) != pin.label:
-            sentence = f"calls the {words} {names[pin.registers]!r} now {pin.label!r}"
-            yield PolicyChange("different", key, sentence)
+        if isinstance(pin, BaseImage):
+            before = [_label(one) for one in known if (one.registers, one.shapes) == (pin.registers, pin.shapes)]
+            if before and _label(pin) not in before:
+                yield PolicyChange("different", key, f"calls the {words} {before[0]} now {_label(pin)}")
 
 
-def _covers(wide: object, pin: object) -> bool:
-    """Does ``wide`` accept everything that ``pin`` accepts?"""
-    if isinstance(wide, BaseImage) and isinstance(pin, BaseImage):
-        return wide.registers[:4] == pin.registers[:4] and wide.rtmr3 in (None, pin.rtmr3)
-    if isinstance(wide, Mapping) and isinstance(pin, Mapping):
-        return all(pin.get(name) == register for name, register in wide.items())
-    return wide == pin
-
-
-def _same(one: object, other: object) -> bool:
-    return _covers(one, other) and _covers(other, one)
-
-
-def _show(pin: object) -> str:
-    if isinstance(pin, BaseImage):
-        rtmr3 = "any rtmr3" if pin.rtmr3 is None else f"rtmr3 {pin.rtmr3[:8].hex()}..."
-        return f"{pin.label!r} (mrtd {pin.mrtd[:8].hex()}..., rtmr0 {pin.rtmr0[:8].hex()}..., {rtmr3})"
-    if isinstance(pin, Mapping):
-        return ", ".join(f"{name} {register[:8].hex()}..." for name, register in sorted(pin.items()))
-    return pin.hex() if isinstance(pin, bytes) else str(pin)
+def _label(image: BaseImage) -> str:
+    shapes = "".join(f" with ACPI tables {tables.label!r}" for tables in image.acpi or ())
+    return f"{image.label!r}{shapes}"
 
 
 def _waivers(old: tuple[Waiver, ...], new: tuple[Waiver, ...]) -> _Changes:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from .policy import Policy, ReferenceValues, Waiver, utc_day
+from .policy import BaseImage, Policy, ReferenceValues, Waiver, utc_day
+from .policy_overlap import may_cover
 
 __all__ = ["lint"]
 
@@ -99,6 +100,9 @@ def _pins(role: str, values: ReferenceValues) -> Iterator[str]:
             f"pins.{role} has no kms_roots, so the same software under anybody's own key management service is "
             "accepted, and its owner knows the keys: pin kms_roots"
         )
+    for image in values.base_images or ():
+        if image.acpi is not None:
+            yield from _beside(role, image, values)
     zero = [image.label for image in values.base_images or () if image.rtmr3 is not None and not any(image.rtmr3)]
     if zero:
         yield (
@@ -107,9 +111,21 @@ def _pins(role: str, values: ReferenceValues) -> Iterator[str]:
         )
 
 
+def _beside(role: str, image: BaseImage, values: ReferenceValues) -> Iterator[str]:
+    for other in values.base_images or ():
+        if may_cover(image, other):
+            yield (
+                f"pins.{role}.base_images pins the software of {image.label!r} by ACPI tables, and as {other.label!r} "
+                "by rtmr0: that machine's ACPI tables say the same for every memory size, so keep one of the two"
+            )
+
+
 def _unpinned(role: str, values: ReferenceValues) -> Iterator[str]:
     if values.pcrs is not None:
-        yield f"pins.{role}.pcrs has a table without pcr0, so the enclave image is not pinned: add pcr0 to every table"
+        yield (
+            f"pins.{role}.pcrs has a table without pcr0, pcr1 or pcr2, so the enclave image is not pinned and "
+            "policy.pinned fails: add all three to every table"
+        )
     elif values.base_images is None:
         yield f"pins.{role} has no base_images, so any image could report these values: policy.pinned fails, pin them"
     else:

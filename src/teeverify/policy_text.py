@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+from .policy_pins import AcpiTables
 
 __all__ = ["to_toml"]
 
@@ -91,7 +92,7 @@ def _value(value: object) -> str:
         return f'"{text}"'
     if isinstance(value, tuple):
         return f"[{', '.join(_value(item) for item in value)}]"
-    if isinstance(value, BaseImage):
+    if isinstance(value, BaseImage | AcpiTables):
         return _inline(attrs.asdict(value, recurse=False))
     return _inline(value) if isinstance(value, Mapping) else str(value)
 

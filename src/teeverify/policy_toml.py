@@ -22,6 +22,7 @@ from .formats.encodings import decode_hex
 from .limits import MAX_POLICY
 from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
 from .policy_fields import PolicyFieldError, kind, refuse, spell
+from .policy_pins import AcpiTables
 from .policy_text import to_toml
 
 __all__ = ["builtin_names", "load_builtin", "load_policy", "read_policy", "to_toml"]
@@ -187,10 +188,20 @@ def _reference_values(value: object, key: str) -> ReferenceValues:
 
 
 def _base_image(value: object, key: str) -> BaseImage:
-    table = _members(value, key, required=("label", "mrtd", "rtmr0", "rtmr1", "rtmr2"), optional=("rtmr3",))
-    registers = {name: _hex(text, f"{key}.{name}") for name, text in table.items() if name != "label"}
+    table = _members(value, key, required=("label", "mrtd", "rtmr1", "rtmr2"), optional=("rtmr0", "rtmr3", "acpi"))
+    if "rtmr0" not in table and "acpi" not in table:
+        refuse(f"{key}.rtmr0", "is missing", "a value was expected", "add it, or acpi to accept every memory size")
+    acpi = _listed(table["acpi"], f"{key}.acpi", _acpi_tables) if "acpi" in table else None
+    registers = {name: _hex(text, f"{key}.{name}") for name, text in table.items() if name not in ("label", "acpi")}
     with _under(key):
-        return BaseImage(label=table["label"], **registers)
+        return BaseImage(label=table["label"], acpi=acpi, **registers)
+
+
+def _acpi_tables(value: object, key: str) -> AcpiTables:
+    table = _members(value, key, required=_names(AcpiTables))
+    digests = {name: _hex(text, f"{key}.{name}") for name, text in table.items() if name != "label"}
+    with _under(key):
+        return AcpiTables(label=table["label"], **digests)
 
 
 def _pcrs(value: object, key: str) -> dict[str, bytes]:

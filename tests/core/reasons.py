@@ -14,6 +14,7 @@ from teeverify.claims.problem import ProblemKind
 from teeverify.claims.subject import Subject
 from teeverify.formats.event_log import EventLog
 from teeverify.policy import Policy, Waiver
+from teeverify.policy_pins import AcpiTables
 
 from .subjects import NOW, change, policy_of, problem, subject_of, with_pins
 
@@ -72,6 +73,13 @@ def _identity(**changes: Any) -> Callable[[Subject], Any]:
 
 def _quote(path: str, new: Any) -> Callable[[Subject], Any]:
     return lambda subject: change(subject.tdx.quote, path, new)  # type: ignore[union-attr]
+
+
+def _by_acpi_tables() -> Policy:
+    """The good policy with its base image pinned by ACPI tables that the simulated machine does not have."""
+    (image, *_) = policy_of().pins["model"].base_images or ()
+    acpi = (AcpiTables(label="another shape", loader=_OTHER48, rsdp=_OTHER48, tables=_OTHER48),)
+    return with_pins(base_images=(attrs.evolve(image, rtmr0=None, acpi=acpi),))
 
 
 def _invalid(code: str) -> Any:
@@ -179,6 +187,8 @@ CASES: Final = (
         _case("pin.base_image", "not_pinned", "tdx.quote", _quote(f"report.{register}", _OTHER48))
         for register in ("mr_td", "rtmr0", "rtmr1", "rtmr2")
     ),
+    _case("pin.base_image", "memory_size_missing", "dstack.memory_size", None, policy=_by_acpi_tables),
+    _case("pin.base_image", "other_rtmr0", "dstack.memory_size", 4 << 30, policy=_by_acpi_tables),
     _case("pin.app_id", "not_pinned", "dstack.identity", _identity(app_id=b"\x22" * 20)),
     _case("pin.compose", "not_pinned", "dstack.identity", _identity(compose_hash=_OTHER32)),
     _case("pin.kms_root", "not_pinned", "dstack.identity", _identity(key_provider=KeyProvider(name="kms", id=b"\x22"))),

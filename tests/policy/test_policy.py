@@ -297,8 +297,11 @@ def test_what_counts_as_pinned() -> None:
 
 
 def test_what_counts_as_a_pinned_enclave() -> None:
-    assert ReferenceValues(pcrs=({"pcr0": reg(1)}, {"pcr0": reg(2), "pcr8": reg(3)})).is_enclave_pinned
-    assert not ReferenceValues(pcrs=({"pcr0": reg(1)}, {"pcr8": reg(3)})).is_enclave_pinned
+    whole = {"pcr0": reg(1), "pcr1": reg(2), "pcr2": reg(3)}
+    assert ReferenceValues(pcrs=(whole, {**whole, "pcr8": reg(3)})).is_enclave_pinned
+    for missing in whole:
+        partial = {name: value for name, value in whole.items() if name != missing}
+        assert not ReferenceValues(pcrs=(whole, partial)).is_enclave_pinned
     assert not pins().is_enclave_pinned
 
 

@@ -37,11 +37,14 @@ def model(**changes: Any) -> Policy:
     return policy(pins={"model": pins(**changes)})
 
 
+_IMAGE = {"pcr0": reg(1), "pcr1": reg(2), "pcr2": reg(3)}
+
+
 def test_nothing_to_say() -> None:
     assert lint(policy(), AT) == ()
     assert lint(waived(), AT) == ()
     assert lint(policy(valid_until=AT.date()), AT) == ()
-    assert lint(policy(pins={"enclave": ReferenceValues(pcrs=({"pcr0": reg(1)},))}), AT) == ()
+    assert lint(policy(pins={"enclave": ReferenceValues(pcrs=(_IMAGE,))}), AT) == ()
     assert lint(model(compose=None, base_images=(image(rtmr3=reg(3)),)), AT) == ()
 
 
@@ -63,8 +66,8 @@ def test_nothing_to_say() -> None:
         (model(compose=None, app_ids=(b"\x01" * 20,)), "pins.model names no workload"),
         (model(base_images=(image(rtmr3=reg(0)),)), "pins.model.base_images holds an rtmr3 of zeros (image 1)"),
         (
-            policy(pins={"enclave": ReferenceValues(pcrs=({"pcr1": reg(1)},))}),
-            "pins.enclave.pcrs has a table without pcr0",
+            policy(pins={"enclave": ReferenceValues(pcrs=({"pcr0": reg(1), "pcr1": reg(2)},))}),
+            "pins.enclave.pcrs has a table without pcr0, pcr1 or pcr2",
         ),
         (waived(expires=None), "waive[0] (dstack.reported_info) has no expires"),
         (waived(expires=date(2026, 6, 30)), "waive[0] (dstack.reported_info) ended on 2026-06-30"),

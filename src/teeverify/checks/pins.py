@@ -6,7 +6,10 @@ from collections.abc import Iterable
 
 from ..claims.problem import need
 from ..claims.subject import Subject
+from ..errors import FormatError
+from ..formats.dstack_measurement import rtmr0 as expected_rtmr0
 from ..policy import BaseImage, Policy, ReferenceValues
+from ..policy_pins import AcpiTables
 from .catalogue import Finding, check, failed, not_applicable, passed
 from .dstack import dstack_claims
 from .tdx import tdx_claims
@@ -42,12 +45,18 @@ def _judge(what: str, observed: bytes, pins: Iterable[bytes], subject: Subject) 
     explanation=(
         "MRTD and RTMR0 to RTMR2 measure the virtual firmware, its configuration, the kernel and the guest image. They "
         "are compared as one tuple, since a mix of two good images is no good image. Everything that the guest says "
-        "about the application rests on this pin: a self-made guest could forge it all."
+        "about the application rests on this pin: a self-made guest could forge it all. A dstack image may be pinned "
+        "by its ACPI tables in place of RTMR0; then RTMR0 must be what these tables and the memory size of the report "
+        "lead to. The memory size only says which value to try, and a wrong one fits no quote."
     ),
     requires=("tdx.quote_signature",),
     source=_RFC9334,
     anchor="Intel root, policy pin",
-    reasons={"not_pinned": "The registers are no combination that the policy pins for this role."},
+    reasons={
+        "not_pinned": "The registers are no combination that the policy pins for this role.",
+        "memory_size_missing": "RTMR0 is pinned by ACPI tables, and the report states no memory size.",
+        "other_rtmr0": "RTMR0 is not what the pinned ACPI tables and the stated memory size lead to.",
+    },
 )
 def base_image(subject: Subject, policy: Policy) -> Finding:
     images = _pins(subject, policy).base_images
@@ -55,9 +64,12 @@ def base_image(subject: Subject, policy: Policy) -> Finding:
         return _unpinned("base image", subject)
     report = need(tdx_claims(subject).quote).report
     observed = (report.mr_td, *report.rtmrs)
-    for image in images:
-        if _differences(image, observed) == []:
+    matching = [image for image in images if _differences(image, observed) == []]
+    for image in matching:
+        if image.acpi is None:
             return passed(f"base image {image.label!r}", observed=report.mr_td.hex())
+    if matching:
+        return _any_shape(matching, subject, report.rtmr0)
     nearest = min(images, key=lambda image: len(_differences(image, observed)))
     names = ", ".join(_differences(nearest, observed))
     return failed(
@@ -68,7 +80,43 @@ def base_image(subject: Subject, policy: Policy) -> Finding:
     )
 
 
+def _any_shape(images: list[BaseImage], subject: Subject, rtmr0: bytes) -> Finding:
+    """Judge RTMR0 for images whose other registers match and that are pinned by ACPI tables.
+
+    The event log is not looked at: its rows are the report's word, the ACPI digests are the policy's.
+    """
+    stated = None if subject.dstack is None else subject.dstack.memory_size
+    if stated is None:
+        return failed(
+            "memory_size_missing",
+            f"RTMR0 of {images[0].label!r} is pinned by ACPI tables, and the report states no memory size",
+            observed=rtmr0.hex(),
+        )
+    memory_size = need(stated)
+    for image in images:
+        for acpi in image.acpi or ():
+            if _rtmr0(memory_size, acpi) == rtmr0:
+                shape = f"{memory_size} bytes of memory and ACPI tables {acpi.label!r}"
+                return passed(f"base image {image.label!r} on a machine with {shape}", observed=rtmr0.hex())
+    count = sum(len(image.shapes) for image in images)
+    return failed(
+        "other_rtmr0",
+        f"all but RTMR0 is base image {images[0].label!r}; none of the {count} pinned ACPI tables leads to this RTMR0 "
+        f"with {memory_size} bytes of memory",
+        observed=rtmr0.hex(),
+    )
+
+
+def _rtmr0(memory_size: int, acpi: AcpiTables) -> bytes | None:
+    """RTMR0 of that shape; None for a memory size that no machine can have."""
+    try:
+        return expected_rtmr0(memory_size, *acpi.digests)
+    except FormatError:
+        return None
+
+
 def _differences(image: BaseImage, observed: tuple[bytes, ...]) -> list[str]:
+    """Names of the registers that differ from what is pinned; RTMR0 is left open where ACPI tables are pinned."""
     pinned = (image.mrtd, image.rtmr0, image.rtmr1, image.rtmr2, image.rtmr3)
     names = ("MRTD", "RTMR0", "RTMR1", "RTMR2", "RTMR3")
     return [name for name, pin, value in zip(names, pinned, observed, strict=True) if pin is not None and pin != value]

@@ -64,7 +64,8 @@ class DstackClaims:
 
     ``logs`` holds every copy of the event log that the record shows, the most complete first. ``stated`` are the
     values that the report states about itself, by name, each as bytes or a Problem; nothing is believed because it
-    stands there.
+    stands there. ``memory_size`` is the guest's memory in bytes as ``vm_config`` states it, unmeasured: it may only
+    choose which value of RTMR0 the quote is held against. None where the record does not state one.
     """
 
     logs: tuple[NamedLog | Problem, ...]
@@ -72,3 +73,4 @@ class DstackClaims:
     app_compose: AppCompose | Problem
     app_certificate: AppCertificate | Problem | None
     stated: Mapping[str, bytes | Problem]
+    memory_size: int | Problem | None = None

@@ -30,6 +30,8 @@ _COMMANDS: Final = (
     "selftest_command",
     "catalogue_commands",
     "quote_command",
+    "nitro_command",
+    "dstack_command",
     "policy_commands",
     "simulate_command",
 )

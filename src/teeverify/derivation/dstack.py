@@ -13,6 +13,7 @@ from ..formats.app_compose import AppCompose, parse_app_compose
 from ..formats.encodings import decode_hex
 from ..formats.event_log import Event, EventLog, parse_event_log
 from ..formats.strict_json import JsonValue, loads, same_json
+from ..formats.td_hob import checked_memory_size
 from ..limits import MAX_EVENT_PAYLOAD
 
 __all__ = ["DstackRecord", "derive_dstack", "read_identity"]
@@ -65,7 +66,39 @@ def derive_dstack(record: DstackRecord, info: DstackRecord, *, memo: Certificate
         app_compose=_app_compose(tcb_info.get("app_compose")),
         app_certificate=_app_certificate(info.get("app_cert"), memo),
         stated=stated,
+        memory_size=_memory_size(vm_config, record.get("vm_config")),
     )
+
+
+def _memory_size(info_config: JsonValue, own_config: JsonValue) -> int | Problem | None:
+    """The memory size in bytes that the copies of ``vm_config`` state (``info``'s and the record's own), all alike.
+
+    Malformed is a size that no machine can have, or two sizes. Whatever else is wrong with a copy, it states none.
+    """
+    try:
+        stated = (_stated_memory(info_config), _stated_memory(own_config))
+        found = {checked_memory_size(size) for size in stated if size is not None}
+        if len(found) > 1:
+            raise FormatError("memory_size", "the record states two different memory sizes, one was expected")
+    except FormatError as error:
+        return _malformed(error, "vm_config.memory_size")
+    return found.pop() if found else None
+
+
+def _stated_memory(config: JsonValue) -> JsonValue:
+    """``memory_size`` of a ``vm_config``, which is an object or a JSON string, and may be wrapped in another one."""
+    for _ in range(2):
+        if isinstance(config, str) and config:
+            try:
+                config = loads(config, what="vm_config", limit=MAX_EVENT_PAYLOAD)
+            except FormatError:
+                return None
+        if not isinstance(config, dict):
+            return None
+        if config.get("memory_size") is not None:
+            return config["memory_size"]
+        config = config.get("vm_config")
+    return None
 
 
 def _logs(record: DstackRecord, tcb_info: DstackRecord) -> tuple[NamedLog | Problem, ...]:

@@ -1,0 +1,1 @@
+"""Encryption to attested keys, which only a VERIFIED verdict mints."""

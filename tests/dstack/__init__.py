@@ -1,0 +1,1 @@
+"""Tests of what dstack images and machines must measure."""
