@@ -23,6 +23,10 @@ MAX_REPORT_BODY: Final = 8 << 20
 """An attestation report as a provider sends it; captured ones are 0.2 to 2 MiB."""
 MAX_ENDORSEMENT_BODY: Final = 1 << 20
 """One answer of Intel or NVIDIA; the largest captured one (NVIDIA's key set) is 91 KiB."""
+MAX_OHTTP_REQUEST: Final = 512 << 10
+"""Plaintext of one sealed request: what the gateways that could be read accept."""
+MAX_OHTTP_CHUNK: Final = 8 << 20
+"""One chunk of a sealed response."""
 MAX_CHAT_BODY: Final = 64 << 20
 """A chat request or response; images inside a request make them large."""
 MAX_CHAT_ID: Final = 256
@@ -50,6 +54,7 @@ MAX_EVENTS: Final = 256
 MAX_EVENT_PAYLOAD: Final = 64 << 10
 """Payload of one event; the largest captured one is below 1 KiB."""
 MAX_APP_COMPOSE: Final = 512 << 10
+MAX_COMPOSE_NODES: Final = 20_000
 """An app-compose document; the largest captured one is 31 KiB."""
 MAX_ACTIONS: Final = 10_000
 """Entries of NEAR's compose-manager log; up to 48 were captured."""
@@ -62,6 +67,14 @@ MAX_CERTIFICATES: Final = 8
 MAX_CERTIFICATE_PEM: Final = 128 << 10
 """PEM text of one chain; dstack's app certificate, which embeds a quote and an event log, is 19 KiB."""
 
+# --- ACI ------------------------------------------------------------------------------------------------------------
+MAX_KEYSET_KEYS: Final = 64
+"""Keys of one role in an ACI keyset; one to three are usual."""
+MAX_RECEIPT_EVENTS: Final = 256
+"""Events of one ACI receipt; four to six are usual."""
+MAX_KEYSET_LIFETIME: Final = 400 * 86400
+"""How far the end of an ACI keyset may lie ahead; a service that never rotates its keys names the year 292277026596."""
+
 # --- NVIDIA ---------------------------------------------------------------------------------------------------------
 MAX_GPUS: Final = 32
 """GPUs in one payload; eight were captured."""
@@ -71,6 +84,30 @@ MAX_TOKEN: Final = 64 << 10
 """One signed token of NVIDIA; captured ones are 2 KiB."""
 MAX_JWKS_KEYS: Final = 256
 """Keys in NVIDIA's key set; 32 to 36 were captured."""
+
+# --- AWS Nitro ------------------------------------------------------------------------------------------------------
+MAX_NITRO_DOCUMENT: Final = 16 << 10
+"""An attestation document, decoded; the captured one is 4.4 KiB."""
+MAX_NITRO_CERTIFICATE: Final = 1024
+"""One certificate inside a document, by AWS's specification; captured ones have 533 to 794 bytes."""
+MAX_NITRO_FIELD: Final = 1024
+"""``public_key``, ``user_data`` or ``nonce`` of a document; AWS lets an enclave choose so many bytes."""
+MAX_NITRO_MODULE_ID: Final = 256
+"""Bytes of ``module_id``; the captured one has 39."""
+MAX_CBOR_DEPTH: Final = 8
+"""Nesting of a CBOR document; an attestation document reaches 2."""
+
+# --- OpenGradient ----------------------------------------------------------------------------------------------------
+MAX_RPC_BODY: Final = 8 << 20
+"""One JSON-RPC answer of an Ethereum node; a registry record is 4.5 KiB of hex, so a thousand fit."""
+MAX_REGISTRY_ENTRIES: Final = 1000
+"""Elements of one array that a registry contract returns; a handful of enclaves are usual."""
+MAX_RSA_BITS: Final = 8192
+"""Bits of an RSA modulus; gateways have 2048. Longer ones cost quadratic time at each signature."""
+MAX_STREAM_FRAMES: Final = 1 << 18
+"""Data lines of one answer stream; a frame holds a token or more, and no model answers with so many."""
+MAX_TOOL_CALLS: Final = 256
+"""Tool calls of one answer; one to a few are usual."""
 
 # --- time -----------------------------------------------------------------------------------------------------------
 CLOCK_SKEW: Final = 300
@@ -87,3 +124,7 @@ MAX_TOKEN_LIFETIME: Final = 2 * 3600
 """NVIDIA's tokens live one hour."""
 MAX_TOKEN_AGE: Final = 900
 """Oldest token accepted for a fresh challenge; captured ones were 1 to 61 seconds old."""
+MAX_NITRO_AGE: Final = 300
+"""Oldest attestation document of an enclave at its session, as OpenGradient's on-chain verifier has it."""
+NITRO_SKEW: Final = 60
+"""How far the Nitro hypervisor's clock may be ahead of ours."""
