@@ -29,7 +29,9 @@ class Request:
 
     ``limit`` is the most bytes of body that the answer may have. ``repeatable`` says that asking twice does no harm; it
     is what GET and HEAD are, unless said otherwise. ``delay`` is how many seconds the driver waits before
-    it makes the request, for an answer that may not be there yet; a replay does not wait.
+    it makes the request, for an answer that may not be there yet; a replay does not wait. ``self_proving`` says that
+    the answer is judged by signatures inside it, whoever delivers it: a live transport may then leave the server's
+    certificate unverified (enclaves make their own), notes no key of the connection, and sends no credentials.
     """
 
     method: str
@@ -38,6 +40,7 @@ class Request:
     body: bytes | None = field(default=None, repr=False)
     limit: int
     delay: float = 0.0
+    self_proving: bool = False
     repeatable: bool = field()
 
     @repeatable.default

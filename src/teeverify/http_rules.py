@@ -48,6 +48,10 @@ def headers_to_send(request: Request, target: Target, authorizations: Mapping[Or
     headers["Accept-Encoding"] = "identity"
     if "user-agent" not in names:
         headers["User-Agent"] = "teeverify"
+    if request.self_proving:
+        if "authorization" in names:
+            raise TransportError("a request that any server may answer brought credentials; nothing was sent")
+        return headers
     if target.origin in authorizations and "authorization" not in names:
         headers["Authorization"] = authorizations[target.origin]
     return headers

@@ -118,7 +118,9 @@ class _TappedConnection(HTTPSConnection):
         super().connect()
         tls: Any = self.sock
         tls.suppress_ragged_eofs = False  # a body without a length is whole only if TLS says that it ended
-        self.peer_spki = verified_peer_spki(getattr(tls, "sslobj", tls))  # sslobj: TLS inside that of a proxy
+        inner = getattr(tls, "sslobj", tls)  # sslobj: TLS inside that of a proxy
+        if inner.context.verify_mode is not ssl.CERT_NONE:  # made so here, for answers that prove themselves
+            self.peer_spki = verified_peer_spki(inner)
 
     def response_class(self, *arguments: Any, **options: Any) -> HTTPResponse:  # type: ignore[override]
         answer = HTTPResponse(*arguments, **options)

@@ -22,6 +22,7 @@ __all__ = ["ConnectionPools"]
 
 _SERVERS: Final = 64
 """Servers to which connections are kept; a verifier talks to less than ten."""
+_UNVERIFIED: Final = object()
 _CONNECTIONS: Final = 64
 """Idle connections kept to one server."""
 
@@ -51,8 +52,8 @@ class ConnectionPools:
             except OSError:
                 raise ConfigurationError("the CA file cannot be read; name a PEM file with certificates") from None
 
-    def pool(self, origin: Origin, pins: frozenset[bytes] | None) -> HTTPSConnectionPool:
-        """The connections to a server that are held to these pins.
+    def pool(self, origin: Origin, pins: frozenset[bytes] | None, *, verified: bool = True) -> HTTPSConnectionPool:
+        """The connections to a server that are held to these pins, or that nobody vouches for (``verified`` False).
 
         Raises:
             TransportError: the settings turn verification off, name a file that cannot be read, or a SOCKS proxy.
@@ -64,7 +65,7 @@ class ConnectionPools:
             raise TransportError("the session was told not to verify certificates; nothing was sent")
         proxy = select_proxy(url, settings["proxies"]) if self._use_proxies else None
         try:
-            context = self._context(verify, cert, pins)
+            context = self._context(verify, cert, pins) if verified or pins else self._unverified()
             manager = self._manager(proxy, self._context(verify, None, None)) if proxy else self._managers[None]
         except OSError:
             raise TransportError("the CA bundle or client certificate of the settings cannot be read") from None
@@ -96,6 +97,16 @@ class ConnectionPools:
                     ProxyManager(url, _SERVERS, proxy_headers=headers, proxy_ssl_context=context)
                 )
             return self._managers[key]
+
+    def _unverified(self) -> ssl.SSLContext:
+        """For answers that prove themselves; the connections tell no key, and are never used for anything else."""
+        with self._making:
+            if _UNVERIFIED not in self._contexts:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+                self._contexts[_UNVERIFIED] = bound_to_deadlines(context)
+            return self._contexts[_UNVERIFIED]
 
     def _context(self, verify: Any, cert: Any, pins: frozenset[bytes] | None) -> ssl.SSLContext:
         key = (verify, cert if cert is None or isinstance(cert, str) else tuple(cert), pins)

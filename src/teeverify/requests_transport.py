@@ -41,8 +41,9 @@ _CHUNK: Final = 64 << 10
 class RequestsTransport:
     """Answers requests over the network.
 
-    https only; certificates are always verified. Redirects are not followed: the answer with its 3xx status is
-    returned. Cookies are neither sent nor kept. Safe to share between threads.
+    https only; certificates are always verified, except where the answer proves itself (`Request.self_proving`).
+    Redirects are not followed: the answer with its 3xx status is returned. Cookies are neither sent nor kept. Safe to
+    share between threads.
 
     Args:
         session: whose ``proxies``, ``verify``, ``cert`` and ``trust_env`` are used as `requests` uses them
@@ -172,7 +173,8 @@ class RequestsTransport:
         try:
             with self._pinning:
                 pins = self._pins.get(target.origin)
-            raw = self._pools.pool(target.origin, pins).urlopen(
+            pool = self._pools.pool(target.origin, pins, verified=not request.self_proving)
+            raw = pool.urlopen(
                 request.method,
                 target.path,
                 body=request.body,
