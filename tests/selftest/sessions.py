@@ -11,13 +11,15 @@ import attrs
 from attrs import frozen
 
 from teeverify.policy import Policy
+from teeverify.providers.chutes import ChutesVerifier
 from teeverify.providers.near import NearVerifier
 from teeverify.saved import SavedReport
 from teeverify.selftest import Alteration, SelftestResult, alterations
 from teeverify.selftest.judging import judge_alterations
-from teeverify.testing import NearSession, PolicyText, near_policy, trust_roots
+from teeverify.testing import ChutesSession, NearSession, PolicyText, chutes_policy, near_policy, trust_roots
+from teeverify.verifier import Verifier
 
-__all__ = ["FORM", "Session", "cloud", "direct", "made"]
+__all__ = ["FORM", "Session", "chutes", "cloud", "direct", "made", "made_chutes"]
 
 FORM: Final = frozenset({"evidence.wellformed", "evidence.complete"})
 """What may refuse anything that is not just another value."""
@@ -28,7 +30,7 @@ class Session:
     """A saved report and a verifier under whose policy it is VERIFIED."""
 
     report: SavedReport
-    verifier: NearVerifier
+    verifier: Verifier
 
     def altered(self, wanted: Callable[[Alteration], object], **options: Any) -> tuple[Alteration, ...]:
         """The alterations that are wanted, in order."""
@@ -66,3 +68,16 @@ def cloud() -> Session:
     foreign = session.report.exchanges[0]
     log = attrs.evolve(foreign, request=attrs.evolve(foreign.request, url="https://log.example/entries"))
     return attrs.evolve(session, report=attrs.evolve(session.report, exchanges=(*session.report.exchanges, log)))
+
+
+def made_chutes(session: ChutesSession, edit: Callable[[str], str] = str, **policy: Any) -> Session:
+    """A session of Chutes with its policy; ``edit`` changes the policy's text, ``policy`` are its options."""
+    report = SavedReport.from_bytes(json.dumps(session.saved()).encode())
+    rules = Policy.from_toml(edit(chutes_policy(session, **policy)))
+    return Session(report=report, verifier=ChutesVerifier(rules, roots=trust_roots()))
+
+
+@functools.cache
+def chutes(*, mode: str = "any") -> Session:
+    """Two instances of one chute with one GPU each, both good; NVIDIA's answer on the second one comes first."""
+    return made_chutes(ChutesSession.build(gpus=1), mode=mode)

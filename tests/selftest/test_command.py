@@ -206,3 +206,17 @@ def test_progress_on_a_terminal_only(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "\r1 alterations judged" in err
     assert err.endswith("\x1b[K")
     assert "\r" not in out
+
+
+def test_a_session_of_chutes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report of which one instance holds: the other one is named, and not altered."""
+    _replace(monkeypatch, lambda made: list(made)[::9])
+    unmeasured, policy = FIXTURES / "chutes-unmeasured.json", FIXTURES / "chutes-any.toml"
+    code, out, err = run(unmeasured, "--policy", policy)
+    assert (code, err) == (0, "")
+    assert "Not altered, since they are not VERIFIED as they are: instance:" in out
+    document = json.loads(run(unmeasured, "--policy", policy, "--json")[1])
+    (left,) = document["left_out"]
+    assert left not in {row["subject"] for row in document["rows"]}
+    assert any(row["subject"].startswith("instance:") for row in document["rows"])
+    assert document["counts"]["accepted"] == 0

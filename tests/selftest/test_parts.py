@@ -9,15 +9,25 @@ from typing import Any
 import attrs
 import pytest
 
+from teeverify.crypto.certificates import load_der
 from teeverify.errors import FormatError
 from teeverify.formats.spdm import parse_spdm_evidence
 from teeverify.formats.tdx_quote import parse_quote
 from teeverify.selftest import Category
-from teeverify.selftest.byte_changes import change_pem, change_token, flip, flip_hex, pem_blocks, read_token_part
+from teeverify.selftest.byte_changes import (
+    BASE64,
+    HEX,
+    change_pem,
+    change_token,
+    flip,
+    flip_hex,
+    pem_blocks,
+    read_token_part,
+)
 from teeverify.selftest.json_places import REMOVED, TEXT, get, nodes, other_value, put, shape, spell, styled
-from teeverify.selftest.regions import crl_regions, public_key_place, quote_regions, spdm_regions
+from teeverify.selftest.regions import certificate_regions, crl_regions, public_key_place, quote_regions, spdm_regions
 
-from .sessions import direct
+from .sessions import chutes, direct
 
 DOCUMENT: dict[str, Any] = {
     "a": {"b": [1, {"c": "00112233"}]},
@@ -152,3 +162,23 @@ def test_one_part_of_a_token() -> None:
     signed = change_token(token, 2, lambda signature: flip(signature, 0))
     assert signed.rpartition(".")[0] == token.rpartition(".")[0]
     assert signed != token
+
+
+def test_the_regions_of_a_certificate_are_its_fields() -> None:
+    body = next(each.response.body for each in chutes().report.exchanges if "/evidence?" in each.request.url)
+    der = base64.b64decode(json.loads(body)["evidence"][0]["certificate"])
+    regions = {region.name: region for region in certificate_regions(der)}
+    assert list(regions) == [
+        *("version", "serial number", "signature algorithm", "issuer", "validity", "subject", "public key"),
+        *("extensions", "outer signature algorithm", "signature"),
+    ]
+    certificate = load_der(der, what="the certificate")
+    serial = regions["serial number"]
+    assert int.from_bytes(der[serial.start : serial.end], "big") == certificate.serial_number
+    key = regions["public key"]
+    assert key.start < public_key_place(der) < key.end
+    assert regions["signature"].end == len(der)
+    with pytest.raises(FormatError):
+        certificate_regions(b"no certificate")
+    assert HEX.changed(lambda data: data + b"\1", "00ff") == "00ff01"
+    assert BASE64.changed(lambda data: data[:1], "AP8=") == "AA=="

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from ..errors import ConfigurationError
+from ..policy import Policy
 from ..saved import SavedReport
 from ..verifier import Verifier
 from .alteration import Alteration
@@ -21,6 +22,9 @@ __all__ = ["Alteration", "Category", "Row", "SelftestResult", "alterations", "se
 def alterations(report: SavedReport, verifier: Verifier, *, every_leaf: bool = False) -> Iterator[Alteration]:
     """The alterations that `selftest` judges, in its order, without judging any.
 
+    Where a policy takes any instance, those of instances that are not VERIFIED themselves are among them; `selftest`
+    leaves them out, since nothing rests on such an instance.
+
     Args:
         report: a saved report that is VERIFIED under the verifier's policy.
         verifier: of the report's provider.
@@ -30,11 +34,24 @@ def alterations(report: SavedReport, verifier: Verifier, *, every_leaf: bool = F
         ConfigurationError: there is no self-test for this provider.
         FormatError: the report is no session of its provider.
     """
-    if verifier.provider != "near":
-        raise ConfigurationError(f"there is no self-test for provider {verifier.provider!r}; near has one")
+    makers = {"near": _near, "chutes": _chutes}
+    if verifier.provider not in makers:
+        raise ConfigurationError(
+            f"there is no self-test for provider {verifier.provider!r}; {' and '.join(makers)} have one"
+        )
+    return makers[verifier.provider](report, verifier.policy, every_leaf)
+
+
+def _near(report: SavedReport, policy: Policy, every_leaf: bool) -> Iterator[Alteration]:
     from .near import near_alterations
 
-    return near_alterations(report, verifier.policy, every_leaf=every_leaf)
+    return near_alterations(report, policy, every_leaf=every_leaf)
+
+
+def _chutes(report: SavedReport, policy: Policy, every_leaf: bool) -> Iterator[Alteration]:
+    from .chutes import chutes_alterations
+
+    return chutes_alterations(report, policy, every_leaf=every_leaf)
 
 
 def selftest(

@@ -64,6 +64,9 @@ class Alteration:
     another type) and so on. ``place`` is the field as the tables write it. ``unmeasured`` says why the altered report
     may stay VERIFIED, empty where it must not; ``guards`` are the checks of which one has to refuse it. ``make`` builds
     the altered report.
+
+    ``concerns`` are the ids of the subjects whose evidence it touches. Where the policy takes any instance, these must
+    not stay VERIFIED, whatever the others come to; empty where the outcome of the whole report counts.
     """
 
     subject: str
@@ -72,6 +75,7 @@ class Alteration:
     place: str
     unmeasured: str
     guards: frozenset[str]
+    concerns: tuple[str, ...] = ()
     make: Callable[[], SavedReport] = attrs.field(eq=False, repr=False)
 
     @property

@@ -11,11 +11,43 @@ import re
 from collections.abc import Callable
 from typing import Final
 
+from attrs import frozen
+
 from ..formats.strict_json import JsonValue
 
-__all__ = ["change_pem", "change_token", "flip", "flip_hex", "pem_blocks", "read_token_part"]
+__all__ = [
+    "BASE64",
+    "HEX",
+    "Encoding",
+    "change_pem",
+    "change_token",
+    "flip",
+    "flip_hex",
+    "pem_blocks",
+    "read_token_part",
+]
 
 _PEM: Final = re.compile(rb"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----\r?\n?", re.DOTALL)
+
+
+@frozen
+class Encoding:
+    """How bytes stand in a text."""
+
+    decode: Callable[[str], bytes]
+    encode: Callable[[bytes], str]
+
+    def changed(self, change: Callable[[bytes], bytes], text: str) -> str:
+        """The text with a change made to the bytes that it encodes."""
+        return self.encode(change(self.decode(text)))
+
+
+def _to_base64(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+HEX: Final = Encoding(bytes.fromhex, bytes.hex)
+BASE64: Final = Encoding(base64.b64decode, _to_base64)
 
 
 def flip(data: bytes, place: int) -> bytes:

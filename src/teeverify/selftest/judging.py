@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timezone
+from typing import TypeAlias
 
 from attrs import field, frozen
 
 from ..appraisal import root_causes
+from ..errors import ConfigurationError
 from ..saved import SavedReport
-from ..verdict import AttestationVerdict, CheckResult, Outcome, Status
+from ..verdict import AttestationVerdict, CheckResult, Outcome, Status, SubjectVerdict
 from ..verifier import Verifier
 from .alteration import Alteration
 
@@ -36,9 +38,11 @@ class Category(enum.Enum):
 class Row:
     """What one alteration came to.
 
-    ``checks`` are the ids that decide, root causes first; for ``waived`` the waived checks, for ``accepted`` those of
-    which one should have refused. ``reason`` is the reason code of the first one that decided, ``why`` the sentence
-    that says why a field is unmeasured.
+    ``outcome`` is that of the altered report, or of the altered instances: another one may make a report VERIFIED where
+    the policy takes any. ``checks`` are the ids that decide, root causes first;
+    for ``waived`` the waived checks, for ``accepted`` those of which one should have refused; empty where the verifier
+    would not even judge the altered report. ``reason`` is the reason code of the first one that decided, ``why`` the
+    sentence that says why a field is unmeasured.
     """
 
     subject: str
@@ -69,6 +73,11 @@ class SelftestResult:
         return {each.value: sum(row.category is each for row in self.rows) for each in Category}
 
     @property
+    def left_out(self) -> tuple[str, ...]:
+        """Ids of the subjects that are not VERIFIED as they are, so that nothing is shown by altering them."""
+        return tuple(subject.id for subject in self.untouched.subjects if not subject.verified)
+
+    @property
     def accepted(self) -> tuple[Row, ...]:
         """The rows that should have been refused and were not; empty where teeverify did its work."""
         return tuple(row for row in self.rows if row.category is Category.ACCEPTED)
@@ -94,23 +103,33 @@ def judge_alterations(
     untouched = verifier.verify_saved(report, at=at, now=clock).require()
     rows: list[Row] = []
     for alteration in alterations():
+        if alteration.concerns and not _verified(untouched, alteration.concerns):
+            continue  # nothing rests on these instances, and what is refused anyway shows nothing
         altered = alteration.make()
         if altered == report:
             raise RuntimeError(f"altering {alteration.name} ({alteration.kind}) changed nothing")
-        verdict = verifier.verify_saved(altered, at=untouched.evaluated_at, now=clock)
-        rows.append(_row(alteration, verdict, untouched))
+        try:
+            verdict = verifier.verify_saved(altered, at=untouched.evaluated_at, now=clock)
+        except ConfigurationError:  # the verifier is for something else than this report claims to be
+            rows.append(_row(alteration, Outcome.REJECTED, (Category.REFUSED, (), "not_judged")))
+        else:
+            rows.append(_judged(alteration, verdict, untouched))
         if on_result is not None:
             on_result(rows[-1])
     return SelftestResult(untouched=untouched, report_digest=report.digest, rows=tuple(rows))
 
 
-def _row(alteration: Alteration, verdict: AttestationVerdict, untouched: AttestationVerdict) -> Row:
-    category, checks, reason = _categorize(alteration, verdict, untouched)
+_Finding: TypeAlias = tuple[Category, tuple[str, ...], str]
+"""Category, checks and reason code."""
+
+
+def _row(alteration: Alteration, outcome: Outcome, finding: _Finding) -> Row:
+    category, checks, reason = finding
     return Row(
         subject=alteration.subject,
         field=alteration.field,
         kind=alteration.kind,
-        outcome=verdict.outcome,
+        outcome=outcome,
         category=category,
         checks=checks,
         reason=reason,
@@ -118,14 +137,46 @@ def _row(alteration: Alteration, verdict: AttestationVerdict, untouched: Attesta
     )
 
 
-def _categorize(
+def _judged(alteration: Alteration, verdict: AttestationVerdict, untouched: AttestationVerdict) -> Row:
+    """What is not VERIFIED was refused, whatever the table says: the report, or the instances that were altered."""
+    own = _no_longer_verified(alteration, verdict, untouched)
+    if verdict.outcome is Outcome.VERIFIED and not (own and _gone(alteration, verdict, untouched)):
+        return _row(alteration, verdict.outcome, _accepted(alteration, verdict, untouched))
+    rejected = any(subject.outcome is Outcome.REJECTED for subject in own or verdict.subjects)
+    outcome = Outcome.REJECTED if rejected else Outcome.INCONCLUSIVE
+    deciding = _deciding(own or verdict.subjects, outcome)
+    category = Category.REFUSED if rejected else Category.NOT_EVALUATED
+    return _row(alteration, outcome, (category, _ids(deciding), deciding[0].reason if deciding else ""))
+
+
+def _no_longer_verified(
     alteration: Alteration, verdict: AttestationVerdict, untouched: AttestationVerdict
-) -> tuple[Category, tuple[str, ...], str]:
-    """Category, checks and reason code. What is not VERIFIED was refused, whatever the table says."""
-    if verdict.outcome is not Outcome.VERIFIED:
-        deciding = _deciding(verdict)
-        category = Category.REFUSED if verdict.outcome is Outcome.REJECTED else Category.NOT_EVALUATED
-        return category, _ids(deciding), deciding[0].reason if deciding else ""
+) -> tuple[SubjectVerdict, ...]:
+    """The altered subjects that were VERIFIED and are not, under their own ids or under new ones."""
+    before = _verified(untouched, alteration.concerns)
+    known = {subject.id for subject in untouched.subjects}
+    return tuple(
+        subject
+        for subject in verdict.subjects
+        if before and not subject.verified and (subject.id in before or subject.id not in known)
+    )
+
+
+def _gone(alteration: Alteration, verdict: AttestationVerdict, untouched: AttestationVerdict) -> bool:
+    """True where a VERIFIED verdict rests on none of the altered instances any more, and on nothing new."""
+    before = _verified(untouched, alteration.concerns)
+    keys = {key for subject in untouched.subjects if subject.id in before for key in _keys(subject)}
+    vouched = _vouched(verdict)
+    return not _verified(verdict, before) and not keys & vouched and vouched <= _vouched(untouched)
+
+
+def _verified(verdict: AttestationVerdict, ids: Collection[str]) -> frozenset[str]:
+    """Those of the subjects that are VERIFIED."""
+    return frozenset(subject.id for subject in verdict.subjects if subject.id in ids and subject.verified)
+
+
+def _accepted(alteration: Alteration, verdict: AttestationVerdict, untouched: AttestationVerdict) -> _Finding:
+    """What it means that the altered report is VERIFIED."""
     if _vouched(verdict) - _vouched(untouched):  # whatever was altered, nothing may make it vouch for another key
         return Category.ACCEPTED, tuple(sorted(alteration.guards)), "other_attested_key"
     noticed = _noticed_by_waived(verdict, untouched)
@@ -138,14 +189,9 @@ def _categorize(
     return Category.ACCEPTED, tuple(sorted(alteration.guards)), ""
 
 
-def _deciding(verdict: AttestationVerdict) -> list[CheckResult]:
+def _deciding(subjects: Iterable[SubjectVerdict], outcome: Outcome) -> list[CheckResult]:
     """What forces the outcome, root causes first, then what merely waits for them."""
-    pairs = [
-        (subject.id, check)
-        for subject in verdict.subjects
-        for check in subject.checks
-        if check.decides is verdict.outcome
-    ]
+    pairs = [(subject.id, check) for subject in subjects for check in subject.checks if check.decides is outcome]
     causes = [check for _, check in root_causes(pairs)]
     return [*causes, *(check for _, check in pairs if not any(check is cause for cause in causes))]
 
@@ -156,9 +202,13 @@ def _ids(checks: Iterable[CheckResult]) -> tuple[str, ...]:
 
 def _vouched(verdict: AttestationVerdict) -> set[tuple[str, str]]:
     """Every key that a VERIFIED verdict stands for."""
-    keys = {(key.use, key.public_key or key.address) for subject in verdict.subjects for key in subject.attested_keys}
+    keys = {key for subject in verdict.subjects for key in _keys(subject)}
     spki = verdict.attested_tls_spki
     return keys | ({("tls", spki.hex())} if spki is not None else set())
+
+
+def _keys(subject: SubjectVerdict) -> set[tuple[str, str]]:
+    return {(key.use, key.public_key or key.address) for key in subject.attested_keys}
 
 
 def _noticed_by_waived(verdict: AttestationVerdict, untouched: AttestationVerdict) -> list[CheckResult]:

@@ -9,14 +9,14 @@ import attrs
 from ..policy import Policy
 from ..saved import SavedReport
 from .alteration import Alteration
+from .intel import intel_alterations
 from .near_gpus import gpu_count
-from .near_intel import intel_alterations
-from .near_maker import Maker
-from .near_nvidia import nvidia_alterations
+from .near_maker import NearMaker
 from .near_records import record_alterations
-from .near_rules import facts_of
+from .near_rules import NEAR_RULES, facts_of
 from .near_session import session_alterations
 from .near_traffic import NearTraffic
+from .nvidia import nvidia_alterations
 
 __all__ = ["near_alterations"]
 
@@ -28,7 +28,7 @@ def near_alterations(report: SavedReport, policy: Policy, *, every_leaf: bool = 
         FormatError: the report is no NEAR session.
     """
     traffic = NearTraffic.read(report, policy)
-    maker = Maker(traffic=traffic, facts=frozenset(), every_leaf=every_leaf)
+    maker = NearMaker(traffic=traffic, rules=NEAR_RULES, facts=frozenset(), every_leaf=every_leaf)
     gpus = [gpu_count(maker, record) for record in traffic.records if record.role == "model"]
     maker = attrs.evolve(maker, facts=facts_of(traffic, min(gpus, default=0)))
     yield from session_alterations(maker)

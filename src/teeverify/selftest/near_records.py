@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 import attrs
 
 from ..formats.strict_json import JsonValue
-from ..formats.tdx_quote import parse_quote
 from .alteration import Alteration
-from .byte_changes import change_pem, flip, flip_hex, pem_blocks
+from .byte_changes import HEX, change_pem, pem_blocks
 from .json_places import REMOVED, Path, get, holds_json, other_value, shape
 from .near_event_logs import is_in_log, log_alterations
 from .near_gpus import gpu_alterations
-from .near_maker import Maker
-from .near_traffic import TEXT_MEMBERS, Record
-from .regions import quote_regions
+from .near_maker import NearMaker
+from .near_traffic import TEXT_MEMBERS
+from .quotes import other_signature, quote_alterations
+from .traffic import Record
 
 __all__ = ["record_alterations"]
 
@@ -29,7 +29,7 @@ _RECORDS: Final = frozenset({"gateway_attestation", "model_attestations"})
 """Members of the gateway's answer that are records; all others belong to the gateway's."""
 
 
-def record_alterations(maker: Maker) -> Iterator[Alteration]:
+def record_alterations(maker: NearMaker) -> Iterator[Alteration]:
     """Everything inside the attestation report, record by record."""
     for record in maker.traffic.records:
         yield from _whole(maker, record)
@@ -42,7 +42,7 @@ def record_alterations(maker: Maker) -> Iterator[Alteration]:
             yield from _copies(maker, record)
 
 
-def _whole(maker: Maker, record: Record) -> Iterator[Alteration]:
+def _whole(maker: NearMaker, record: Record) -> Iterator[Alteration]:
     """The record itself, where it stands inside of something."""
     if not record.path:
         return
@@ -56,7 +56,7 @@ def _whole(maker: Maker, record: Record) -> Iterator[Alteration]:
         )
 
 
-def _members(maker: Maker, record: Record) -> Iterator[Alteration]:
+def _members(maker: NearMaker, record: Record) -> Iterator[Alteration]:
     """Every member that has no alterations of its own, one of each shape."""
     seen: set[str] = set()
     for place, path, value in _own_nodes(maker, record):
@@ -71,7 +71,7 @@ def _as_whole(record: Record, path: Path) -> bool:
     return record.role == "compose_manager" and path[0] == "vm_config"
 
 
-def _own_nodes(maker: Maker, record: Record) -> Iterator[tuple[Record, Path, JsonValue]]:
+def _own_nodes(maker: NearMaker, record: Record) -> Iterator[tuple[Record, Path, JsonValue]]:
     """Members of the record, then those that stand beside the gateway's record and belong to it."""
     for path, value in maker.traffic.nodes_of(record.path):
         if path[0] not in _OWN_MODULES and not is_in_log(path):
@@ -83,7 +83,7 @@ def _own_nodes(maker: Maker, record: Record) -> Iterator[tuple[Record, Path, Jso
                 yield beside, path, value
 
 
-def _member(maker: Maker, record: Record, path: Path, value: JsonValue) -> Iterator[Alteration]:
+def _member(maker: NearMaker, record: Record, path: Path, value: JsonValue) -> Iterator[Alteration]:
     container = isinstance(value, dict | list)
     unsigned = path[-1] == "ohttp_key_config" and "ohttp_attestation" not in get(maker.traffic.body, record.path)
     of = ":unsigned" if unsigned else ""
@@ -99,48 +99,23 @@ def _member(maker: Maker, record: Record, path: Path, value: JsonValue) -> Itera
         yield maker.in_record(record, path, "null", None, of=of)
 
 
-def _quote(maker: Maker, record: Record) -> Iterator[Alteration]:
-    name, raw = _quote_of(maker, record)
-
-    def change(region: str, kind: str, new: str | Callable[[str], str]) -> Alteration:
-        return maker.in_record(record, (name,), kind, new, of=f"@{region}", detail=region)
-
-    for region in quote_regions(parse_quote(raw)):
-        if "reserved" in region.name and region.name.startswith("QE report") and not maker.every_leaf:
-            continue
-        if region.name == "certificate chain":
-            for index in range(len(pem_blocks(raw))):
-                part = f"{region.name} / certificate {index + 1}"
-                yield change(part, "changed", partial(_with_certificate, index))
-        else:
-            yield change(region.name, "changed", partial(flip_hex, place=region.middle))
-        if region.name == "padding":
-            yield change(region.name, "removed", raw[: region.start].hex())
+def _quote(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+    name, text = _quote_of(maker, record)
+    yield from quote_alterations(maker, record, name, text, HEX)
     others = [each for each in maker.traffic.records if each != record]
     for other in others[:1]:
-        foreign = _quote_of(maker, other)[1].hex()
+        foreign = _quote_of(maker, other)[1].lower()
         yield maker.in_record(
             record, (name,), "replaced", foreign, of=":foreign", detail=f"the quote of {other.subject} in its place"
         )
 
 
-def _quote_of(maker: Maker, record: Record) -> tuple[str, bytes]:
-    members = get(maker.traffic.body, record.path)
+def _quote_of(maker: NearMaker, record: Record) -> tuple[str, str]:
     name = "quote" if record.role == "compose_manager" else "intel_quote"
-    return name, bytes.fromhex(members[name])
+    return name, get(maker.traffic.body, record.path)[name]
 
 
-def _with_certificate(index: int, text: str) -> str:
-    """The quote's hex with the signature of one of its certificates changed."""
-    return change_pem(bytes.fromhex(text), index, _other_signature).hex()
-
-
-def _other_signature(der: bytes) -> bytes:
-    """A certificate whose last byte, which belongs to its signature, is another one."""
-    return flip(der, -1)
-
-
-def _app_certificate(maker: Maker, record: Record) -> Iterator[Alteration]:
+def _app_certificate(maker: NearMaker, record: Record) -> Iterator[Alteration]:
     path = ("info", "app_cert")
     text = get(maker.traffic.body, record.path).get("info", {}).get("app_cert")
     for index in range(len(pem_blocks(text.encode())) if isinstance(text, str) else 0):
@@ -148,13 +123,13 @@ def _app_certificate(maker: Maker, record: Record) -> Iterator[Alteration]:
             record,
             path,
             "changed",
-            change_pem(text.encode(), index, _other_signature).decode(),
+            change_pem(text.encode(), index, other_signature).decode(),
             of=f"@certificate {index + 1}",
             detail=f"certificate {index + 1}",
         )
 
 
-def _copies(maker: Maker, record: Record) -> Iterator[Alteration]:
+def _copies(maker: NearMaker, record: Record) -> Iterator[Alteration]:
     """Copies follow the record in every other alteration; here they differ from it."""
     path: Path = ("all_attestations",)
     copies = get(maker.traffic.body, record.path).get(path[0])

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from .alteration import Rules, Unmeasured
+from .endorser_rules import ENDORSERS_UNMEASURED, endorser_facts
 from .near_guards import EVENT_LOG, NEAR_GUARDS, REPEATED
 from .near_traffic import NearTraffic
 
@@ -80,52 +81,6 @@ _UNMEASURED: Final = (
         "copies of the record, which are judged only where they differ from it",
     ),
     Unmeasured(
-        r"answer\.headers",
-        _ANY,
-        "response headers that no check reads: nothing signs them",
-    ),
-    Unmeasured(
-        r"(intel|nvidia)\.\w+\.peer_spki",
-        _ANY,
-        "answers of Intel and NVIDIA are signed, so it does not matter which connection brought them",
-    ),
-    Unmeasured(
-        r"intel\.\w+\.header\.pck_crl_chain",
-        _ANY,
-        "the revocation list must be signed by the CA of the quote's own chain, whatever chain came with it",
-    ),
-    Unmeasured(
-        r"nvidia\.answer\.request_body",
-        _ANY,
-        "the answer signs the nonce and names the devices itself, so what was asked need not be recorded",
-    ),
-    Unmeasured(
-        r"nvidia\.answer",
-        "removed",
-        'the policy says nras = "when_present": a missing answer of NVIDIA is no failure',
-        given="nras_may_be_missing",
-    ),
-    Unmeasured(
-        r"nvidia\.keys@other key",
-        _ANY,
-        "a key of NVIDIA's set that did not sign this answer",
-    ),
-    Unmeasured(
-        r"nvidia\.keys@issuing CA / signature",
-        _ANY,
-        "the issuing CA is pinned by its public key: the root above it is published nowhere",
-    ),
-    Unmeasured(
-        r"session\.unused",
-        _ANY,
-        "an exchange that this provider's verification does not ask for, so nothing in it is read",
-    ),
-    Unmeasured(
-        r"session\.recorded_at",
-        "moved by a second",
-        "the file's own claim, held only against the dates that Intel and NVIDIA signed",
-    ),
-    Unmeasured(
         r"session\.model:everywhere",
         _ANY,
         "a known gap: nothing in a quote names the model, its signing key stands for it as far as you pin it",
@@ -188,6 +143,7 @@ _UNMEASURED: Final = (
         "the report was asked for without the TLS key, so no check reads the fingerprint",
         given="tls_not_asked",
     ),
+    *ENDORSERS_UNMEASURED,
 )
 
 
@@ -196,19 +152,11 @@ NEAR_RULES: Final = Rules(unmeasured=_UNMEASURED, guards=NEAR_GUARDS)
 
 def facts_of(traffic: NearTraffic, gpus: int) -> frozenset[str]:
     """The facts that some entries of the table depend on; ``gpus`` is the least number that a model record shows."""
-    return frozenset(_facts(traffic, gpus))
+    return frozenset({*_facts(traffic), *endorser_facts(traffic, gpus)})
 
 
-def _facts(traffic: NearTraffic, gpus: int) -> Iterator[str]:
+def _facts(traffic: NearTraffic) -> Iterator[str]:
     policy, asked = traffic.policy, traffic.asked
-    if policy.gpu.nras == "when_present":
-        yield "nras_may_be_missing"
-    if not policy.gpu.require:
-        yield "gpus_not_required"
-    if not traffic.nvidia_answers:
-        yield "nvidia_not_asked"
-        if policy.gpu.min_count < gpus:
-            yield "spare_gpus"
     if sum(record.role == "model" for record in traffic.records) > 1:
         yield "several_models"
     if policy.pins_for("compose_manager") is None:

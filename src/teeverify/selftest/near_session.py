@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -13,16 +12,15 @@ import attrs
 from ..providers.near_wire import CLOUD_HOST
 from ..saved import SavedReport
 from .alteration import Alteration
+from .answers import header_alterations
 from .byte_changes import flip
 from .json_places import put
-from .near_answers import header_alterations
-from .near_maker import Maker
+from .near_maker import NearMaker
 from .near_traffic import NearTraffic
+from .session import file_alterations, other_nonce, unused_alterations, with_query
 
 __all__ = ["session_alterations"]
 
-_FAR: Final = timedelta(days=40)
-"""Longer than Intel's collateral and NVIDIA's tokens live."""
 _OTHER_ALGORITHM: Final = {"ed25519": "ecdsa", "ecdsa": "ed25519"}
 _OTHER_VALUES: Final[dict[str, Callable[[str], str]]] = {
     "nonce": lambda value: flip(bytes.fromhex(value), 0).hex(),
@@ -33,36 +31,20 @@ _STRANGERS: Final = {"x-serving-provider": "other", "x-model-alias-resolved": "a
 """Headers in which the gateway says that somebody else answers."""
 
 
-def session_alterations(maker: Maker) -> Iterator[Alteration]:
+def session_alterations(maker: NearMaker) -> Iterator[Alteration]:
     """Everything of the saved report that stands outside of the attestation report and of endorsers' answers."""
-    yield from _file(maker)
+    yield from file_alterations(maker)
     yield from _everywhere(maker)
     yield from _request(maker)
     yield from _url(maker)
     yield from _answer(maker)
-    yield from _unused(maker)
+    yield from unused_alterations(maker)
 
 
-def _file(maker: Maker) -> Iterator[Alteration]:
-    report = maker.traffic.report
-
-    def change(name: str, kind: str, place: str, **changes: Any) -> Alteration:
-        return maker.alteration("session", name, kind, place, partial(attrs.evolve, report, **changes))
-
-    yield change("nonce", "changed", "session.nonce", nonce=_other_nonce(report))
-    yield change("model", "changed", "session.model", model=f"{report.model}-x")
-    for kind, moved in (("moved forward", _FAR), ("moved back", -_FAR), ("moved by a second", timedelta(seconds=1))):
-        yield change("recorded_at", kind, "session.recorded_at", recorded_at=report.recorded_at + moved)
-
-
-def _other_nonce(report: SavedReport) -> bytes:
-    return flip(report.nonce, 0)
-
-
-def _everywhere(maker: Maker) -> Iterator[Alteration]:
+def _everywhere(maker: NearMaker) -> Iterator[Alteration]:
     """What a consistent liar changes: every unsigned mention at once."""
     traffic = maker.traffic
-    report, other = traffic.report, _other_nonce(traffic.report)
+    report, other = traffic.report, other_nonce(traffic.report)
     yield maker.alteration(
         "session",
         "nonce, in every unsigned place",
@@ -93,7 +75,7 @@ def _mentions(traffic: NearTraffic, old: str, new: str) -> SavedReport:
     return attrs.evolve(altered, exchanges=tuple(renamed if each is front else each for each in altered.exchanges))
 
 
-def _request(maker: Maker) -> Iterator[Alteration]:
+def _request(maker: NearMaker) -> Iterator[Alteration]:
     traffic, front = maker.traffic, maker.traffic.front
     yield maker.alteration(
         "session", "request / method", "changed", "request.method", lambda: traffic.with_request(front, method="POST")
@@ -103,7 +85,7 @@ def _request(maker: Maker) -> Iterator[Alteration]:
     )
 
 
-def _url(maker: Maker) -> Iterator[Alteration]:
+def _url(maker: NearMaker) -> Iterator[Alteration]:
     """Every part of the request's URL: it says what was asked for."""
     traffic = maker.traffic
     url = traffic.asked.url
@@ -127,9 +109,9 @@ def _url(maker: Maker) -> Iterator[Alteration]:
     for index, (name, value) in enumerate(pairs):
         other = _OTHER_VALUES[name](value) if name in _OTHER_VALUES else f"{value}x"
         place = "" if name in read else "request.url.unread"
-        yield change(name, "changed", _with_query(url, [*pairs[:index], (name, other), *pairs[index + 1 :]]), place)
-        yield change(name, "removed", _with_query(url, [*pairs[:index], *pairs[index + 1 :]]), place)
-    yield change("nonce", "repeated", _with_query(url, [*pairs, ("nonce", traffic.report.nonce.hex())]))
+        yield change(name, "changed", with_query(url, [*pairs[:index], (name, other), *pairs[index + 1 :]]), place)
+        yield change(name, "removed", with_query(url, [*pairs[:index], *pairs[index + 1 :]]), place)
+    yield change("nonce", "repeated", with_query(url, [*pairs, ("nonce", traffic.report.nonce.hex())]))
 
 
 def _other_hosts(host: str, *, cloud: bool) -> Iterator[tuple[str, str, str, str]]:
@@ -141,12 +123,7 @@ def _other_hosts(host: str, *, cloud: bool) -> Iterator[tuple[str, str, str, str
         yield "host", "changed to another model's host", "request.url.host:sibling", f"x{host}"
 
 
-def _with_query(url: str, pairs: list[tuple[str, str]]) -> str:
-    query = "&".join(f"{name}={quote(value, safe='')}" for name, value in pairs)
-    return f"{url.partition('?')[0]}?{query}"
-
-
-def _answer(maker: Maker) -> Iterator[Alteration]:
+def _answer(maker: NearMaker) -> Iterator[Alteration]:
     traffic, front = maker.traffic, maker.traffic.front
     response = traffic.exchanges[front].response
 
@@ -167,28 +144,3 @@ def _answer(maker: Maker) -> Iterator[Alteration]:
     yield change("answer / text", "cut", "answer.text", body=response.body[:-1])
     repeated = b'{"signing_algo":"ed25519","signing_algo":"ed25519",' + response.body.lstrip()[1:]
     yield change("answer / text", "member repeated", "answer.text", body=repeated)
-
-
-def _unused(maker: Maker) -> Iterator[Alteration]:
-    """Exchanges that the verification never asked for, host by host."""
-    traffic = maker.traffic
-    rivals = {index for indices in traffic.rivals.values() for index in indices}
-    unused = [index for index in range(len(traffic.exchanges)) if index not in traffic.used and index not in rivals]
-    hosts = {index: _host(traffic.exchanges[index].request.url) for index in unused}
-    for host in dict.fromkeys(hosts.values()):
-        left_out = frozenset(index for index in unused if hosts[index] == host)
-        kept = tuple(each for index, each in enumerate(traffic.exchanges) if index not in left_out)
-        yield maker.alteration(
-            "session",
-            f"exchanges with {host}",
-            "removed",
-            "session.unused",
-            partial(attrs.evolve, traffic.report, exchanges=kept),
-        )
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).netloc or "no host"
-    except ValueError:
-        return "an unreadable host"

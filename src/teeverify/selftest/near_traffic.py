@@ -6,23 +6,20 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-import attrs
 from attrs import field, frozen
 
-from ..errors import FormatError, NotRecordedError
-from ..flow import Request, Response, run
-from ..formats.nras import parse_nras_answer
+from ..errors import FormatError
+from ..flow import run
 from ..formats.strict_json import JsonValue, same_json
 from ..policy import Policy
 from ..providers.near_flow import attestation_flow
 from ..providers.near_wire import NearAsked, asked_from_url
-from ..saved import RecordedExchange, SavedReport
-from ..transport import ReplayTransport
+from ..saved import SavedReport
 from .json_places import Path, get, nodes, put, styled
+from .traffic import NotingTransport, Record, Traffic, rivals_of
 
-__all__ = ["NRAS_PATH", "TEXT_MEMBERS", "NearTraffic", "Record"]
+__all__ = ["TEXT_MEMBERS", "NearTraffic"]
 
-NRAS_PATH: Final = "/v3/attest/gpu"
 TEXT_MEMBERS: Final = frozenset(
     {"app_compose", "event_log", "key_provider_info", "nvidia_payload", "tcb_info", "vm_config"}
 )
@@ -30,33 +27,19 @@ TEXT_MEMBERS: Final = frozenset(
 
 
 @frozen(kw_only=True)
-class Record:
-    """One attesting environment: the id of its subject, its role, where it stands in the report's JSON."""
-
-    subject: str
-    role: str
-    path: Path
-
-
-@frozen(kw_only=True)
-class NearTraffic:
+class NearTraffic(Traffic):
     """One saved session that is VERIFIED.
 
-    ``body`` is the parsed attestation report. ``front`` is the index of the exchange that brought it, ``used`` are
-    those of all exchanges that the flow read, in the report's order. ``copies`` are the entries of
-    ``all_attestations`` that repeat the record that they stand in, by the place of that record; ``rivals`` the other
-    exchanges that could answer the request of a used one. ``text`` is the report as it came.
+    ``body`` is the parsed attestation report. ``front`` is the index of the exchange that brought it. ``copies`` are
+    the entries of ``all_attestations`` that repeat the record that they stand in, by the place of that record.
+    ``text`` is the report as it came.
     """
 
-    report: SavedReport
-    policy: Policy
     asked: NearAsked
     body: Any = field(repr=False)
     front: int
-    used: tuple[int, ...]
     records: tuple[Record, ...]
     copies: Mapping[Path, tuple[int, ...]]
-    rivals: Mapping[int, frozenset[int]]
     text: str = field(repr=False)
 
     @classmethod
@@ -67,11 +50,9 @@ class NearTraffic:
             FormatError: ``not_near_session`` when the report holds no answer to a request with its own nonce.
         """
         asked = _our_request(report)
-        transport = _Noting(report)
-        run(
-            attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=policy.gpu.nras != "ignore"),
-            transport,
-        )
+        with_nras = policy.gpu.nras != "ignore"
+        transport = NotingTransport(report)
+        run(attestation_flow(asked, nonce=report.nonce, model=report.model, with_nras=with_nras), transport)
         used = tuple(sorted(transport.used))
         front = next(place for place in used if report.exchanges[place].request.url == asked.url)
         text = report.exchanges[front].response.body.decode("utf-8")
@@ -85,57 +66,25 @@ class NearTraffic:
             used=used,
             records=tuple(_records(body, cloud=asked.cloud)),
             copies=dict(_copies(body, cloud=asked.cloud)),
-            rivals=_rivals(report, used),
+            rivals=rivals_of(report, used),
             text=text,
         )
 
-    @property
-    def exchanges(self) -> tuple[RecordedExchange, ...]:
-        """All recorded exchanges."""
-        return self.report.exchanges
-
     def nodes_of(self, path: Path) -> Iterator[tuple[Path, JsonValue]]:
-        """Every member and entry below a place of the report, with paths from that place; JSON in text included."""
+        """See `Traffic.nodes_of`; JSON in text included."""
         return nodes(get(self.body, path), text_members=TEXT_MEMBERS)
 
-    def places(self, part_of_url: str) -> tuple[int, ...]:
-        """Indices of the exchanges that the flow read and whose URL contains that text."""
-        return tuple(place for place in self.used if part_of_url in self.exchanges[place].request.url)
-
-    @property
-    def nvidia_answers(self) -> tuple[int, ...]:
-        """Indices of the answers of NVIDIA's service that were read and hold tokens; an outage holds none."""
-        return tuple(place for place in self.places(NRAS_PATH) if _holds_tokens(self.exchanges[place].response))
+    def spell_place(self, record: Record, path: Path) -> str:
+        """See `Traffic.spell_place`; ``tcb_info`` is written alike whether it stands as text or not."""
+        return super().spell_place(record, path).replace("tcb_info.<json>", "tcb_info")
 
     def with_place(self, path: Path, new: Any) -> SavedReport:
-        """The saved report with another value at one place of the attestation report; copies of a record follow it."""
+        """See `Traffic.with_place`; copies of a record follow it."""
         return self.with_body(self._with_copies(put(self.body, path, new), path))
 
     def with_body(self, body: JsonValue) -> SavedReport:
         """The saved report with another attestation report in its recorded answer."""
         return self.with_answer(self.front, body=styled(body, like=self.text).encode("utf-8"))
-
-    def with_answer(self, place: int, **changes: Any) -> SavedReport:
-        """The saved report with members of one recorded answer changed."""
-        exchange = self.exchanges[place]
-        return self.with_exchange(place, attrs.evolve(exchange, response=attrs.evolve(exchange.response, **changes)))
-
-    def with_request(self, place: int, **changes: Any) -> SavedReport:
-        """The saved report with members of one recorded request changed."""
-        exchange = self.exchanges[place]
-        return self.with_exchange(place, attrs.evolve(exchange, request=attrs.evolve(exchange.request, **changes)))
-
-    def with_exchange(self, place: int, exchange: RecordedExchange | None) -> SavedReport:
-        """The saved report with one exchange replaced, or left out for None.
-
-        Other answers to the same request are left out too: where a file holds several, the untouched one would answer.
-        """
-        kept = [
-            exchange if index == place else other
-            for index, other in enumerate(self.exchanges)
-            if index not in self.rivals.get(place, ())
-        ]
-        return attrs.evolve(self.report, exchanges=tuple(each for each in kept if each is not None))
 
     def _with_copies(self, body: JsonValue, path: Path) -> JsonValue:
         """What a consistent forger does: the copies of the altered record say what the record says."""
@@ -149,50 +98,6 @@ class NearTraffic:
                 copy = {name: record[name] for name in names if name in record}
                 body = put(body, (*holder, "all_attestations", index), copy)
         return body
-
-
-class _Noting(ReplayTransport):
-    """A replay that notes which exchanges answered."""
-
-    def __init__(self, report: SavedReport) -> None:
-        # Answers of their own, told apart by identity: two exchanges of a report may share one, or be equal.
-        own = tuple(attrs.evolve(each, response=attrs.evolve(each.response)) for each in report.exchanges)
-        super().__init__(attrs.evolve(report, exchanges=own))
-        self._places = {id(exchange.response): place for place, exchange in enumerate(own)}
-        self.used: set[int] = set()
-
-    def send(self, request: Request) -> Response:
-        response = super().send(request)
-        self.used.add(self._places[id(response)])
-        return response
-
-
-def _rivals(report: SavedReport, used: tuple[int, ...]) -> dict[int, frozenset[int]]:
-    """For each exchange that was read, the others that a replay could answer the same request from."""
-    others = [
-        (index, ReplayTransport(attrs.evolve(report, exchanges=(exchange,))))
-        for index, exchange in enumerate(report.exchanges)
-        if index not in used
-    ]
-    return {
-        place: frozenset(index for index, alone in others if _answers(alone, report.exchanges[place].request))
-        for place in used
-    }
-
-
-def _answers(transport: ReplayTransport, request: Request) -> bool:
-    try:
-        transport.send(request)
-    except NotRecordedError:
-        return False
-    return True
-
-
-def _holds_tokens(response: Response) -> bool:
-    try:
-        return response.status == 200 and bool(parse_nras_answer(response.body).devices)
-    except FormatError:
-        return False
 
 
 def _our_request(report: SavedReport) -> NearAsked:

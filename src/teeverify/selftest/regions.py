@@ -17,7 +17,7 @@ from ..formats.der import CONTEXT_0, SEQUENCE, elements
 from ..formats.spdm import parse_spdm_evidence
 from ..formats.tdx_quote import TdxQuote
 
-__all__ = ["Region", "crl_regions", "public_key_place", "quote_regions", "spdm_regions"]
+__all__ = ["Region", "certificate_regions", "crl_regions", "public_key_place", "quote_regions", "spdm_regions"]
 
 _HEADER: Final = (
     ("version", 2),
@@ -61,6 +61,8 @@ _ECDSA: Final = 64
 _TIMES: Final = (0x17, 0x18)
 _INTEGER: Final = 0x02
 _CRL_SEQUENCES: Final = ("signature algorithm", "issuer", "revoked certificates")
+_CONTEXT_3: Final = 0xA3
+_CERTIFICATE_FIELDS: Final = ("serial number", "signature algorithm", "issuer", "validity", "subject", "public key")
 
 
 @frozen
@@ -167,6 +169,23 @@ def crl_regions(der: bytes) -> tuple[Region, ...]:
             name = next(names)
         else:
             name = "version" if tag == _INTEGER else "extensions"
+        found.append(Region(name, region.start, region.size))
+    found.append(Region("outer signature algorithm", algorithm.start, algorithm.size))
+    return (*found, Region("signature", signature.start, signature.size))
+
+
+def certificate_regions(der: bytes) -> tuple[Region, ...]:
+    """The fields of a certificate (RFC 5280 section 4.1), each without its DER head.
+
+    Raises:
+        FormatError: ``der_syntax``.
+    """
+    whole = _members(der, Region("certificate", 0, len(der)))[0][1]
+    (_, tbs), (_, algorithm), (_, signature) = _members(der, whole)
+    found: list[Region] = []
+    names = iter(_CERTIFICATE_FIELDS)
+    for tag, region in _members(der, tbs):
+        name = "version" if tag == CONTEXT_0 else "extensions" if tag == _CONTEXT_3 else next(names, "unique id")
         found.append(Region(name, region.start, region.size))
     found.append(Region("outer signature algorithm", algorithm.start, algorithm.size))
     return (*found, Region("signature", signature.start, signature.size))

@@ -72,6 +72,9 @@ def to_text(result: SelftestResult, *, width: int = 100) -> str:
         [(", ".join(row.checks), row) for row in result.accepted],
         columns,
     )
+    if result.left_out:
+        names = ", ".join(printable(subject) for subject in result.left_out)
+        lines += [*_wrap("Not altered, since they are not VERIFIED as they are: ", names, columns), ""]
     return "\n".join([*lines, to_line(result)])
 
 
@@ -79,6 +82,7 @@ def to_json(result: SelftestResult) -> str:
     """The result as JSON text: ASCII only, two spaces of indentation."""
     document = {
         **_head(result.untouched, result.report_digest),
+        **({"left_out": list(result.left_out)} if result.left_out else {}),
         "counts": {"alterations": len(result.rows), **result.counts},
         "rows": [_row(row) for row in result.rows],
     }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from .alteration import Alteration
-from .near_maker import Maker
+from .maker import Maker
 
 __all__ = ["answer_alterations", "header_alterations"]
 
@@ -16,7 +16,8 @@ def answer_alterations(
 ) -> Iterator[Alteration]:
     """What can be done to an endorser's answer as a whole; ``read`` are the headers that checks read."""
     response = maker.traffic.exchanges[place].response
-    yield maker.alteration(subject, name, "removed", key, partial(maker.traffic.with_exchange, place, None))
+    without = partial(maker.traffic.with_exchange, place, None)
+    yield maker.alteration(subject, name, "removed", key, without, concerns=maker.traffic.concerned_by(place))
     yield maker.in_answer(subject, f"{name} / status", "changed", f"{key}.status", place, status=403)
     page = b"<html>sign in</html>"
     yield maker.in_answer(subject, f"{name} / text", "replaced by a web page", f"{key}.text", place, body=page)

@@ -12,15 +12,15 @@ from ..errors import FormatError
 from ..formats.jose import parse_key_set
 from ..formats.strict_json import JsonValue
 from .alteration import Alteration
+from .answers import answer_alterations
 from .byte_changes import change_token, flip, read_token_part
 from .json_places import Path, get, other_value, put, styled
-from .near_answers import answer_alterations
-from .near_maker import Maker
+from .maker import Maker
 from .regions import public_key_place
+from .traffic import KEY_SET_PATH
 
 __all__ = ["nvidia_alterations"]
 
-_KEYS: Final = "jwks.json"
 _OVERALL: Final[Path] = (0, 1)
 _OPINION: Final = "measres"
 """The claim of a GPU's token that its measurements are good."""
@@ -33,7 +33,7 @@ def nvidia_alterations(maker: Maker) -> Iterator[Alteration]:
         name = f"answer {number + 1}" if len(answers) > 1 else "answer"
         yield from answer_alterations(maker, place, "NVIDIA", name, "nvidia.answer", read=())
         yield from _tokens(maker, place, name)
-    for place in maker.traffic.places(_KEYS) if answers else ():
+    for place in maker.traffic.places(KEY_SET_PATH) if answers else ():
         yield from answer_alterations(maker, place, "NVIDIA", "key set", "nvidia.keys", read=())
         yield from _key_set(maker, place, answers[0])
 
@@ -76,6 +76,7 @@ def _tokens(maker: Maker, place: int, name: str) -> Iterator[Alteration]:
             "changed",
             "nvidia.answer.request_body",
             partial(maker.traffic.with_request, place, body=b"{}"),
+            concerns=maker.traffic.concerned_by(place),
         )
 
 

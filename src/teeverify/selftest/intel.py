@@ -9,10 +9,10 @@ from typing import Final
 from urllib.parse import quote, unquote
 
 from .alteration import Alteration
+from .answers import answer_alterations
 from .byte_changes import change_pem, flip, pem_blocks
 from .json_places import Path, nodes, other_value, put, shape, spell, styled
-from .near_answers import answer_alterations
-from .near_maker import Maker
+from .maker import Maker
 from .regions import crl_regions
 
 __all__ = ["intel_alterations"]
