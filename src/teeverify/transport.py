@@ -13,9 +13,10 @@ from datetime import datetime
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from .errors import NotRecordedError, TransportError
+from .errors import FormatError, NotRecordedError, TransportError
 from .flow import Answer, Flow, Request, Response, Transport
-from .limits import MAX_EXCHANGES
+from .formats.strict_json import loads
+from .limits import MAX_EXCHANGES, MAX_REPORT_BODY
 from .saved import RecordedExchange, SavedReport
 
 __all__ = ["MockTransport", "Recording", "RecordingTransport", "ReplayTransport", "recorded"]
@@ -31,8 +32,9 @@ class ReplayTransport:
     """Answers requests from the exchanges of a saved report.
 
     Method, scheme, host, path and query parameters must be the recorded ones, in any order; hex values are compared
-    without case. Of several recorded answers those to the same body count, if there are any, and of these the
-    first with status 200, else the first. A request without an answer is a `NotRecordedError`.
+    without case. A body must be the recorded one, or one with the same ``nonce`` member (NVIDIA's requests, whose
+    labels are no part of the question), where the file says what the body was. Of several answers the first with status
+    200 counts, else the first. A request without an answer is a `NotRecordedError`.
     """
 
     def __init__(self, report: SavedReport) -> None:
@@ -46,11 +48,12 @@ class ReplayTransport:
         Raises:
             NotRecordedError: the report holds no answer to this request.
         """
-        recorded = self._answers.get(_key(request))
-        if not recorded:
+        recorded = self._answers.get(_key(request), [])
+        fitting = [exchange for exchange in recorded if exchange.request.body == request.body]
+        fitting = fitting or [exchange for exchange in recorded if _asks_the_same(exchange.request, request)]
+        if not fitting:
             place = request.url.partition("?")[0][:120]
             raise NotRecordedError(f"the saved report holds no answer to {request.method} {place}")
-        fitting = [exchange for exchange in recorded if exchange.request.body == request.body] or recorded
         answered = (exchange for exchange in fitting if exchange.response.status == 200)  # the others were tried again
         return next(answered, fitting[0]).response
 
@@ -143,6 +146,20 @@ class MockTransport:
         """
         self.requests.append(request)
         return self._answer(request)
+
+
+def _asks_the_same(recorded: Request, request: Request) -> bool:
+    """True where the body was not recorded, or both are JSON objects with the same nonce."""
+    if recorded.body is None or request.body is None:
+        return True
+    nonces = []
+    for body in (recorded.body, request.body):
+        try:
+            document = loads(body, what="the request's body", limit=MAX_REPORT_BODY)
+        except FormatError:
+            return False
+        nonces.append(document.get("nonce") if isinstance(document, dict) else None)
+    return isinstance(nonces[0], str) and nonces[0] == nonces[1]
 
 
 def _key(request: Request) -> tuple[object, ...]:

@@ -26,7 +26,7 @@ ROOMS: Final[dict[str, set[str]]] = {
     "render": {"verdict", "saved", "checks.catalogue", "render", "check_ids"},
     "policy": {"errors", "limits", "formats", "check_ids", "policy"},
     "appraisal": {"claims", "checks.catalogue", "policy", "verdict", "check_ids"},
-    "transport": {"errors", "flow", "saved", "limits"},
+    "transport": {"errors", "flow", "formats", "saved", "limits"},
     "saved": {"errors", "exchange", "flow", "formats", "limits"},
     "exchange": {"errors", "challenge", "formats", "limits"},
     "flow": {"errors", "limits"},

@@ -151,12 +151,7 @@ def _answer(subject: Subject, policy: Policy) -> tuple[GpuClaims, NrasClaims] | 
     if nras is None or (isinstance(nras, Problem) and nras.kind is ProblemKind.UNAVAILABLE):
         why = "nobody asked it" if nras is None else nras.detail
         # Recorded, and not a good answer: that is not a missing one.
-        refused = nras is not None and nras.code in (
-            "http_status",
-            "not_an_answer",
-            "answer_too_long",
-            "other_question",  # its nonce is unsigned until the token is believed, so anybody could have made it so
-        )
+        refused = nras is not None and nras.code in ("http_status", "not_an_answer", "answer_too_long")
         if policy.gpu.nras == "when_present" and not refused:
             return not_applicable(
                 "nras_missing", f"there is no answer of NVIDIA's service ({why}); the policy does not demand one"

@@ -157,9 +157,14 @@ def _gpu(session: ChutesSession, record: ChutesRecord, roots: TrustRoots, at: da
 
 
 def _without_other_question(claims: GpuClaims) -> GpuClaims:
-    """A statement of NVIDIA on another nonce is no answer to our question, and says nothing about these devices."""
+    """A statement of NVIDIA on another nonce is no answer to our question, and says nothing about these devices.
+
+    It is NVIDIA's, and its nonce what NVIDIA signed, only where its signature verifies.
+    """
     nras = claims.nras
     if nras is None or isinstance(nras, Problem) or nras.answer.overall.nonce == claims.expected_nonce:
+        return claims
+    if nras.signature is not None:
         return claims
     detail = "NVIDIA's recorded statement is for another nonce than these devices signed"
     other = Problem(kind=ProblemKind.UNAVAILABLE, code="other_question", detail=detail, where="NVIDIA's answer")
