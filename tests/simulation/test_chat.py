@@ -16,9 +16,9 @@ from teeverify.formats.chat_body import chat_id_of, is_finished, is_stream
 from teeverify.testing import NearSession, SimulatedTee
 from teeverify.testing.keys import KeyRing
 from teeverify.testing.signing import SigningKey
-from teeverify.testing.simulation.chat import ANSWER, ChatDesk
-from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST
-from teeverify.testing.simulation.signatures import sign_text
+from teeverify.testing.simulation.near.chat import ANSWER, ChatDesk
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST, DIRECT_HOST
+from teeverify.testing.simulation.near.signatures import sign_text
 
 from .raw_client import Got, RawClient
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from teeverify.testing import SimulatedTee
-from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST, DIRECT_HOST
 
 from .raw_client import INTEL, NVIDIA, Got, RawClient
 

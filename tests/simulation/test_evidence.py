@@ -7,7 +7,7 @@ import pytest
 from teeverify.policy import Policy
 from teeverify.testing import SimulatedTee
 from teeverify.testing.simulation import FAULTS
-from teeverify.testing.simulation.hosts import DIRECT_HOST, backend_host
+from teeverify.testing.simulation.near.hosts import DIRECT_HOST, backend_host
 
 from .judging import attest
 from .raw_client import RawClient

@@ -13,8 +13,8 @@ from teeverify.crypto.signatures import recover_personal_signer, verify_ed25519
 from teeverify.formats.chat_body import chat_id_of, is_finished
 from teeverify.testing import NearSession, SimulatedTee
 from teeverify.testing.simulation import FAULTS
-from teeverify.testing.simulation.chat import ANSWER
-from teeverify.testing.simulation.hosts import CLOUD_HOST
+from teeverify.testing.simulation.near.chat import ANSWER
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST
 
 from .raw_client import Got, RawClient
 
@@ -131,7 +131,7 @@ def test_the_other_encoding_is_one() -> None:
     """Libraries that allow it recover the very same signer, else the fault would show nothing."""
     from eth_keys.datatypes import Signature
 
-    from teeverify.testing.simulation.signatures import SignedChat, signature_document
+    from teeverify.testing.simulation.near.signatures import SignedChat, signature_document
 
     chat = SignedChat(model="m", request_digest="00" * 32, response_digest="11" * 32, kind="provider_tee")
     session = NearSession.direct(gpus=1, algorithm="ecdsa")

@@ -17,7 +17,7 @@ from teeverify.policy import Policy
 from teeverify.roots import TrustRoots
 from teeverify.testing import SimulatedTee
 from teeverify.testing.simulation import API_KEY, AskedLog
-from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST, DIRECT_HOST
 
 from .judging import attest
 from .raw_client import DISCOVERY, RawClient
@@ -202,7 +202,7 @@ def test_nothing_is_printed(capfd: pytest.CaptureFixture[str]) -> None:
 
 
 def test_bugs_of_the_simulation_are_not_swallowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    from teeverify.testing.simulation.routes.near import NearRoutes
+    from teeverify.testing.simulation.near.routes import NearRoutes
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from teeverify.testing import SimulatedTee
-from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST, backend_host
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST, DIRECT_HOST, backend_host
 
 from .raw_client import DISCOVERY, INTEL, RawClient
 

@@ -101,7 +101,7 @@ def test_the_list_of_faults(capsys: pytest.CaptureFixture[str], shape: str) -> N
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["chutes"], "there is no simulation of provider"),
+        (["elsewhere"], "there is no simulation of provider"),
         (["near", "--fault", "nonsense"], "no fault is called"),
         (["near", "--direct", "--fault", "gateway-missing"], "cloud shape"),
         (["near", "--gpus", "0"], "gpus is not 1 to 32"),

@@ -10,7 +10,7 @@ import pytest
 
 from teeverify.testing import NearSession, SimulatedTee
 from teeverify.testing.keys import KeyRing, spki
-from teeverify.testing.simulation.hosts import CLOUD_HOST, DIRECT_HOST, backend_host
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST, DIRECT_HOST, backend_host
 
 from .raw_client import DISCOVERY, INTEL, NVIDIA, RawClient
 

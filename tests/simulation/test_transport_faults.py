@@ -14,7 +14,7 @@ import pytest
 from teeverify.testing import SimulatedTee
 from teeverify.testing.simulation import FAULTS
 from teeverify.testing.simulation.faults.transport import TRICKS
-from teeverify.testing.simulation.hosts import CLOUD_HOST
+from teeverify.testing.simulation.near.hosts import CLOUD_HOST
 
 from .judging import attest
 from .raw_client import DISCOVERY, INTEL, NVIDIA, Got, RawClient, spki_of

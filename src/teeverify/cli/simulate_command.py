@@ -6,10 +6,11 @@ import argparse
 import shlex
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError
 
@@ -27,14 +28,15 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Serve a simulated provider, with Intel and NVIDIA beside it, over HTTPS on 127.0.0.1 until "
         "interrupted. All evidence is signed under test roots: it proves nothing, and no production policy accepts it.",
     )
-    simulate.add_argument("provider", metavar="PROVIDER", help="near")
+    simulate.add_argument("provider", metavar="PROVIDER", help="near or chutes")
     simulate.add_argument("--port", type=int, default=0, metavar="N", help="port (default: any that is free)")
     simulate.add_argument("--fault", metavar="NAME", help="lie or fail in one way (see --list-faults)")
     shape = simulate.add_mutually_exclusive_group()
-    shape.add_argument("--cloud", action="store_true", help="through the gateway (default)")
-    shape.add_argument("--direct", action="store_true", help="the model's own host")
+    shape.add_argument("--cloud", action="store_true", help="near: through the gateway (default)")
+    shape.add_argument("--direct", action="store_true", help="near: the model's own host")
     simulate.add_argument("--gpus", type=int, default=2, metavar="N", help="GPUs of each machine (default: 2)")
-    simulate.add_argument("--backends", type=int, default=1, metavar="N", help="machines behind the model's host")
+    simulate.add_argument("--backends", type=int, metavar="N", help="near: machines behind the model's host")
+    simulate.add_argument("--instances", type=int, metavar="N", help="chutes: instances of the chute (default: 2)")
     simulate.add_argument("--write", metavar="DIR", help="write roots, policy and TLS authority there, and keep them")
     simulate.add_argument("--list-faults", action="store_true", help="list what --fault takes, and exit")
     simulate.set_defaults(run=run)
@@ -42,15 +44,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run(args: argparse.Namespace) -> int:
     """Serve until interrupted; returns 0."""
-    if args.provider != "near":
-        raise ConfigurationError(f"there is no simulation of provider {args.provider[:40]!r}: near is there")
-    from ..testing.simulation import SimulatedTee
-
-    settings: dict[str, Any] = {"cloud": not args.direct, "gpus": args.gpus, "backends": args.backends}
+    make = _maker(args)
     if args.list_faults:
-        _list_faults(SimulatedTee.near(**settings))
+        _list_faults(make())
         return 0
-    with _interrupted() as over, SimulatedTee.near(**settings, fault=args.fault, port=args.port) as tee:
+    with _interrupted() as over, make(fault=args.fault, port=args.port) as tee:
         directory = tee.directory if args.write is None else Path(args.write)
         if args.write is not None:
             tee.write(directory)
@@ -58,6 +56,26 @@ def run(args: argparse.Namespace) -> int:
         while not over.wait(1.0):  # a wait without end cannot be interrupted everywhere
             pass
     return 0
+
+
+def _maker(args: argparse.Namespace) -> Callable[..., SimulatedTee]:
+    """What makes the simulation that is asked for; an option of another provider is an error."""
+    own = {"near": ("cloud", "direct", "backends"), "chutes": ("instances",)}
+    if args.provider not in own:
+        raise ConfigurationError(
+            f"there is no simulation of provider {args.provider[:40]!r}: near and chutes are there"
+        )
+    from ..testing.simulation import SimulatedTee
+
+    names = (name for names in own.values() for name in names)
+    given = [name for name in names if getattr(args, name) is not None and getattr(args, name) is not False]
+    foreign = [name for name in given if name not in own[args.provider]]
+    if foreign:
+        raise ConfigurationError(f"--{foreign[0]} is no option of provider {args.provider!r}: leave it out")
+    numbers = {name: getattr(args, name) for name in given if name in ("backends", "instances")}
+    if args.provider == "chutes":
+        return partial(SimulatedTee.chutes, gpus=args.gpus, **numbers)
+    return partial(SimulatedTee.near, cloud=not args.direct, gpus=args.gpus, **numbers)
 
 
 @contextmanager
@@ -79,18 +97,21 @@ def _announcement(tee: SimulatedTee, directory: Path, args: argparse.Namespace) 
         return shlex.quote(str(path))
 
     authority, roots, policy = directory / "tls-ca.pem", directory / "roots", directory / "policy.toml"
-    shape = "--direct" if args.direct else "--cloud"
     attest = (
-        f"{KEY_VARIABLE}={tee.api_key} teeverify attest near {tee.model} {shape} "
+        f"{KEY_VARIABLE}={tee.api_key} teeverify attest {shlex.join(tee.attesting)} "
         f"--connect-to 127.0.0.1:{tee.port} --ca {quoted(authority)} --test-roots {quoted(roots)} "
         f"--policy {quoted(policy)}"
     )
+    hosts = " and ".join(origin.removeprefix("https://") for origin in tee.origins)
+    reached = (
+        f"base URL: {tee.base_url}" if args.provider == "near" else f"hosts:    {hosts}, all at 127.0.0.1:{tee.port}"
+    )
     lines = [
-        f"simulated NEAR AI ({shape[2:]}) on 127.0.0.1:{tee.port}; under TEST ROOTS, so it proves nothing",
+        f"simulated {tee.title} on 127.0.0.1:{tee.port}; under TEST ROOTS, so it proves nothing",
         f"fault:    {tee.fault or 'none, it tells the truth'}",
         f"model:    {tee.model}",
         f"API key:  {tee.api_key}",
-        f"base URL: {tee.base_url} (trust {authority})",
+        f"{reached} (trust {authority})",
         f"files:    {policy}, {roots}, {authority}"
         + ("" if args.write is not None else "; they are removed at the end (--write DIR keeps them)"),
         "",
@@ -102,12 +123,9 @@ def _announcement(tee: SimulatedTee, directory: Path, args: argparse.Namespace) 
 
 
 def _list_faults(tee: SimulatedTee) -> None:
-    from ..testing.simulation import FAULTS
-
     width = max(map(len, tee.faults))
     area = ""
-    for name in tee.faults:
-        fault = FAULTS[name]
+    for name, fault in tee.explained_faults.items():
         if fault.area != area:
             area = fault.area
             print(f"{area}:")

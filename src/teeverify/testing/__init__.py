@@ -20,8 +20,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .chain import ChainSession
+from .chain_policy import chain_policy
 from .chutes import ChutesSession
 from .chutes_policy import chutes_policy
+from .front import FrontSession, front_policy
+from .front_transport import FrontTransport
 from .near import CLOUD_HOST, DIRECT_HOST, MODEL, RECORDED_AT, NearSession
 from .near_policy import PolicyText, near_policy
 from .roots import root_files, trust_roots, write_roots
@@ -34,11 +38,16 @@ __all__ = [
     "DIRECT_HOST",
     "MODEL",
     "RECORDED_AT",
+    "ChainSession",
     "ChutesSession",
+    "FrontSession",
+    "FrontTransport",
     "NearSession",
     "PolicyText",
     "SimulatedTee",
+    "chain_policy",
     "chutes_policy",
+    "front_policy",
     "near_policy",
     "root_files",
     "trust_roots",

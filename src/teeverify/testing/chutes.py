@@ -15,7 +15,7 @@ from attrs import define, field
 
 from . import chutes_report, chutes_world
 from .chutes_instance import ChutesInstance
-from .chutes_world import API_HOST, GATEWAY_HOST, LLM_HOST, MODEL, RECORDED_AT
+from .chutes_world import API_HOST, GATEWAY_HOST, LLM_HOST, MODEL, RECORDED_AT, World
 from .intel import IntelPki
 from .keys import DEFAULT_SEED, KeyRing, spki
 from .nras import JWKS_URL, NRAS_URL, NrasService
@@ -70,6 +70,7 @@ class ChutesSession:
         gateway: bool = False,
         inner_nonce: bytes | None = None,
         models_recorded: bool = True,
+        world: World | None = None,
     ) -> ChutesSession:
         """Set up a session whose evidence is genuine; behind a gateway it answers the gateway's own nonce.
 
@@ -83,9 +84,10 @@ class ChutesSession:
             gateway: whether the evidence comes wrapped by a gateway.
             inner_nonce: what the gateway asked with, the client's nonce for an honest one; its own unless given.
             models_recorded: whether the saved report holds the list of models.
+            world: keys, Intel and NVIDIA of an earlier session of that seed; new ones unless given.
         """
-        keys = KeyRing(seed)
-        intel, nvidia = IntelPki(keys), NvidiaPki(keys)
+        world = world or World.of(seed)
+        keys, intel, nvidia = world.keys, world.intel, world.nvidia
         nonce = nonce or keys.material("nonce/chutes", 32)
         attested_nonce = (inner_nonce or keys.material("nonce/chutes-gateway", 32)) if gateway else nonce
 

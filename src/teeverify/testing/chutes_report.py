@@ -9,7 +9,7 @@ from attrs import evolve
 if TYPE_CHECKING:
     from .chutes import ChutesSession
 
-__all__ = ["KEYS_AGE", "evidence", "gateway_report", "instances", "key_set", "models"]
+__all__ = ["KEYS_AGE", "evidence", "gateway_report", "instances", "key_set", "measurements", "models"]
 
 KEYS_AGE: Final = 14
 """Seconds from the answer with the keys to the end of the recording."""
@@ -70,6 +70,27 @@ def gateway_report(session: ChutesSession) -> dict[str, Any]:
             entry for instance in session.instances for entry in [instance.gateway_entry()] * instance.evidence_entries
         ],
     }
+
+
+def measurements(session: ChutesSession) -> list[dict[str, Any]]:
+    """``/servers/tee/measurements``: what the operator accepts, a row for each kind of machine; nobody signed it.
+
+    At boot RTMR3 is still zero; it is extended before the guest runs anything.
+    """
+    rows: dict[tuple[bytes, ...], dict[str, Any]] = {}
+    for instance in session.instances:
+        boot, count = instance.guest.boot, len(instance.gpus)
+        registers = {f"RTMR{number}": value.hex() for number, value in enumerate(boot.registers())}
+        rows[(boot.mr_td, *boot.registers())] = {
+            "version": boot.release,
+            "name": f"{count}xh200 [{boot.release}]",
+            "mrtd": boot.mr_td.hex(),
+            "boot_rtmrs": {**registers, "RTMR3": bytes(48).hex()},
+            "runtime_rtmrs": registers,
+            "expected_gpus": ["h200"],
+            "gpu_count": count,
+        }
+    return list(rows.values())
 
 
 def key_set(session: ChutesSession) -> dict[str, Any]:

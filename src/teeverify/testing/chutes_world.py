@@ -13,6 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from .certificates import Issued, day, issue, key_usage, name, subject_key
 from .intel import IntelPki, Platform
 from .keys import KeyRing
+from .nvidia import NvidiaPki
 from .tdx import QeFields, QuoteFormat, TdFields, build_quote
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "RECORDED_AT",
     "Sek8sBoot",
     "Sek8sGuest",
+    "World",
     "attestation_certificate",
     "invocation_nonces",
     "ml_kem_key_text",
@@ -46,6 +48,21 @@ _FAMILIES: Final = (
     ("b0c06f000000", "sek8s-test-2", "tdx-module-test-2", bytes([13, 1, 4])),
 )
 """Platform family, release, TDX module and TEE_TCB_SVN; the instances take them in turn."""
+
+
+@frozen
+class World:
+    """What sessions of one seed have in common: keys, Intel and NVIDIA. To share it makes later sessions quicker."""
+
+    keys: KeyRing
+    intel: IntelPki
+    nvidia: NvidiaPki
+
+    @classmethod
+    def of(cls, seed: str) -> World:
+        """A new one."""
+        keys = KeyRing(seed)
+        return cls(keys, IntelPki(keys), NvidiaPki(keys))
 
 
 @frozen(kw_only=True)

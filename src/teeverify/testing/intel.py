@@ -103,6 +103,7 @@ class IntelPki:
         self.root = self.issue(ROOT_NAME, None, ca=True, path_length=1, until="2049-12-31", mark=True)
         self.pck_ca = self.issue(PCK_CA_NAME, self.root, ca=True, path_length=0)
         self.tcb_signer = self.issue(TCB_SIGNER_NAME, self.root)
+        self._leaves: dict[tuple[bytes, str, bytes, str], Issued] = {}
 
     def issue(
         self,
@@ -148,9 +149,12 @@ class IntelPki:
 
     def pck(self, platform: Platform, *, issuer: Issued | None = None, common_name: str = PCK_NAME) -> Issued:
         """The PCK leaf of a platform."""
-        return self.issue(
-            common_name, issuer or self.pck_ca, label=f"pck/{platform.label}", sgx_extension=platform.der()
-        )
+        above, extension = issuer or self.pck_ca, platform.der()
+        index = (above.der, platform.label, extension, common_name)
+        if index not in self._leaves:
+            label = f"pck/{platform.label}"
+            self._leaves[index] = self.issue(common_name, above, label=label, sgx_extension=extension)
+        return self._leaves[index]
 
     def attestation_key(self, platform: Platform) -> ec.EllipticCurvePrivateKey:
         """The attestation key of the platform's quoting enclave."""

@@ -27,18 +27,23 @@ class PolicyText:
     tls_spki: Mapping[str, Sequence[str]] = field(factory=dict)
     waive: Sequence[tuple[str, str]] = ()
     """(check id, role) pairs."""
+    provider: str = "near"
+    compose_manager: bool = True
+    """Whether the compose manager's TD is pinned as a role of its own."""
 
 
 def near_policy(session: NearSession, text: PolicyText | None = None) -> str:
     """The policy of a session, in the form of a policy file."""
     text = text or PolicyText(name="near-test", min_count=len(session.gpus))
-    roles: list[tuple[str, Enclave]] = [("model", session.model), ("compose_manager", session.compose_manager)]
+    roles: list[tuple[str, Enclave]] = [("model", session.model)]
+    if text.compose_manager:
+        roles.append(("compose_manager", session.compose_manager))
     if session.gateway is not None:
         roles.insert(0, ("gateway", session.gateway))
     lines = [
         "# Pins what the simulated session shows. TEST ONLY: it describes no machine that exists.",
         f'name = "{text.name}"',
-        'provider = "near"',
+        f'provider = "{text.provider}"',
         f"valid_until = {text.valid_until}",
         "",
         "[tcb]",

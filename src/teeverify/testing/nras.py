@@ -10,6 +10,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import define, field
@@ -65,6 +66,7 @@ def base64url(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
+@lru_cache(maxsize=16)
 def nras_intermediate(keys: KeyRing, label: str = "nras") -> Issued:
     """The CA that issues token-signing keys; like the real one's, its own issuer stands in no file."""
     parent_name = name(("C", "US"), ("O", "NVIDIA Corporation"), ("CN", "NVIDIA Attestation Service CA 001"))
@@ -99,6 +101,21 @@ def nras_intermediate(keys: KeyRing, label: str = "nras") -> Issued:
     )
 
 
+@lru_cache(maxsize=64)
+def _signing_key(keys: KeyRing, service: str, since: datetime, number: int) -> Issued:
+    label = f"{service}/signing/{since:%Y%m%d}/{number}"
+    key, issuer = keys.p384(label), nras_intermediate(keys, service)
+    return issue(
+        subject=name(("C", "US"), ("O", "NVIDIA Corporation"), ("CN", "NVIDIA Attestation Service GPU GH100")),
+        issuer=issuer,
+        key=key,
+        serial=keys.serial(label),
+        not_before=since - timedelta(seconds=30),
+        not_after=since + timedelta(days=2),
+        extensions=[key_usage(sign=True), subject_key(key), authority_key(issuer.key)],
+    )
+
+
 @define(kw_only=True)
 class NrasService:
     """The service at one time; attributes are knobs that tests turn before they ask.
@@ -125,17 +142,7 @@ class NrasService:
     def signing_key(self, number: int = 0) -> Issued:
         """A token-signing certificate, valid for two days around the time of issue."""
         since = self.issued.replace(hour=0, minute=0, second=0, microsecond=0)
-        label = f"{self.label}/signing/{since:%Y%m%d}/{number}"
-        key, issuer = self.keys.p384(label), self.intermediate
-        return issue(
-            subject=name(("C", "US"), ("O", "NVIDIA Corporation"), ("CN", "NVIDIA Attestation Service GPU GH100")),
-            issuer=issuer,
-            key=key,
-            serial=self.keys.serial(label),
-            not_before=since - timedelta(seconds=30),
-            not_after=since + timedelta(days=2),
-            extensions=[key_usage(sign=True), subject_key(key), authority_key(issuer.key)],
-        )
+        return _signing_key(self.keys, self.label, since, number)
 
     def kid(self, number: int = 0) -> str:
         """The key id of a signing key."""

@@ -14,6 +14,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from .certificates import (
     TEST_MARK,
@@ -160,9 +161,16 @@ class NvidiaPki:
         self.root = self._ca(root_name, None, "device-root", "2021-11-05")
         identity = name(("CN", "NVIDIA GH100 Identity"), ("O", "NVIDIA Corporation"))
         self.identity = self._ca(identity, self.root, "identity", "2022-01-12")
+        self._devices: dict[tuple[int, str, str, bool], Device] = {}
 
     def device(self, index: int, *, host: str = "host-1", arch: str = "HOPPER", fabric: bool = True) -> Device:
         """One device of a host: a GPU (HOPPER) or a switch (LS10); ``fabric`` says whether it sees switches."""
+        index_of_all = (index, host, arch, fabric)
+        if index_of_all not in self._devices:
+            self._devices[index_of_all] = self._made(index, host, arch, fabric)
+        return self._devices[index_of_all]
+
+    def _made(self, index: int, host: str, arch: str, fabric: bool) -> Device:
         chip = "LS_10" if arch == "LS10" else "GH100"
         part = "FSP" if arch == "LS10" else "GSP"
         label = f"{self.label}/{host}/{chip}-{index}"
@@ -187,9 +195,17 @@ class NvidiaPki:
             fabric=pdis if fabric else (),
         )
 
-    def leaf(self, common_name: str, issuer: Issued, label: str, firmware_id: bytes) -> Issued:
+    def leaf(
+        self,
+        common_name: str,
+        issuer: Issued,
+        label: str,
+        firmware_id: bytes,
+        *,
+        key: ec.EllipticCurvePrivateKey | None = None,
+    ) -> Issued:
         """An attestation key certificate, with the firmware it was made for in its DICE extension."""
-        key = self.keys.p384(label)
+        key = key or self.keys.p384(label)
         tcb_info = sequence(integer(1), issuer.spki, sequence(object_identifier(_SHA384_OID), octets(firmware_id)))
         identifier = subject_key(key)
         digest = identifier[0]

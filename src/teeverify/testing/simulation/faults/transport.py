@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeVar
 
 from teeverify.testing.simulation.fault import INCONCLUSIVE, REJECTED, TRANSPORT, VERIFIED, Fault
 from teeverify.testing.simulation.hosts import INTEL, NVIDIA, PROVIDER
 
-__all__ = ["TRICKS", "transport_faults"]
+__all__ = ["ENDORSER_CHECKS", "TRICKS", "transport_faults"]
 
 TRICKS: Final = {
     "refuses": "Connections are reset before anything is said.",
@@ -37,12 +38,13 @@ TRICKS: Final = {
 }
 """What every group of servers can do wrong."""
 
-_CHECKS: Final = {
-    PROVIDER: frozenset({"evidence.complete", "evidence.wellformed"}),
+ENDORSER_CHECKS: Final[Mapping[str, frozenset[str]]] = {
     INTEL: frozenset({"tcb.collateral_current", "tcb.not_revoked"}),
     NVIDIA: frozenset({"gpu.nras_token", "gpu.nras_result"}),
 }
-_WHO: Final = {PROVIDER: "Provider", INTEL: "Intel", NVIDIA: "NVIDIA"}
+"""The checks that an outage of Intel's or NVIDIA's leaves undecided."""
+
+_WHO: Final = {INTEL: "Intel", NVIDIA: "NVIDIA"}
 _GARBLED: Final = {
     "html-page": set[str](),
     "invalid-json": {PROVIDER, INTEL},
@@ -53,24 +55,33 @@ _GARBLED: Final = {
 """Answers that arrive whole as far as HTTP can tell: a client may call them an outage, or bad evidence. Of the groups
 named here the second is to be expected: half a revocation list is a document with wrong content."""
 
-
-def transport_faults() -> tuple[Fault, ...]:
-    """All of them; the name is group and trick."""
-    return tuple(_fault(group, trick) for group in (PROVIDER, INTEL, NVIDIA) for trick in TRICKS)
+F = TypeVar("F", bound=Fault)
 
 
-def _fault(group: str, trick: str) -> Fault:
+def transport_faults(make: type[F], checks: Mapping[str, frozenset[str]], who: Mapping[str, str]) -> tuple[F, ...]:
+    """All of them, for a provider whose faults are made by ``make``; the name is group and trick.
+
+    Args:
+        make: the class of the faults.
+        checks: the checks that decide, by group of the provider's own hosts.
+        who: whose hosts they are, in words, by the same groups.
+    """
+    every, words = {**checks, **ENDORSER_CHECKS}, {**who, **_WHO}
+    return tuple(_fault(make, group, trick, every[group], words[group]) for group in every for trick in TRICKS)
+
+
+def _fault(make: type[F], group: str, trick: str, checks: frozenset[str], who: str) -> F:
     outcomes: tuple[str, ...] = (INCONCLUSIVE,)
     if trick in _GARBLED:
         outcomes = (REJECTED, INCONCLUSIVE) if group in _GARBLED[trick] else (INCONCLUSIVE, REJECTED)
     elif trick == "busy-once":  # who does not repeat what he posted has no answer of NVIDIA's
         outcomes = (INCONCLUSIVE, VERIFIED) if group == NVIDIA else (VERIFIED, INCONCLUSIVE)
-    return Fault(
+    return make(
         name=f"{group}-{trick}",
         area=TRANSPORT,
-        description=f"{_WHO[group]}: {TRICKS[trick]}",
+        description=f"{who}: {TRICKS[trick]}",
         outcomes=outcomes,
-        checks=_CHECKS[group],
+        checks=checks,
         group=group,
         trick=trick,
     )

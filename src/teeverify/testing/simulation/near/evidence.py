@@ -1,35 +1,31 @@
-"""Fresh evidence for every question, and the answers of Intel and NVIDIA that belong to it."""
+"""Fresh reports of NEAR AI for every question, and the answers of Intel and NVIDIA that belong to them."""
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
-import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime, timedelta
-from typing import Any, Final
-from urllib.parse import parse_qsl, urlsplit
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any
 
 from attrs import evolve, field, frozen
 
 from teeverify.testing.keys import KeyRing
 from teeverify.testing.near import NearSession
-from teeverify.testing.nras import JWKS_URL
-from teeverify.testing.recording import Answer, Document, compact, edit_json
+from teeverify.testing.recording import Answer, Document
+from teeverify.testing.simulation.showings import (
+    UNAVAILABLE,
+    Key,
+    Showing,
+    ShowingDesk,
+    digests,
+    question,
+    with_keys_of_yesterday,
+)
 
-from .fault import Fault
+from .fault import NearFault
 
-__all__ = ["Ask", "EvidenceDesk", "Shape", "Showing", "question"]
-
-_MAX_KEPT: Final = 256
-"""Showings that are kept for the questions of Intel's and NVIDIA's kind that follow them."""
-_STALE: Final = timedelta(minutes=1)
-"""Age at which a standing showing is made anew."""
-_UNAVAILABLE: Final = Answer(503, {"Content-Type": "text/plain"}, b"upstream unavailable\n")
-
-Key = tuple[object, ...]
+__all__ = ["Ask", "EvidenceDesk", "NearShowing", "Shape"]
 
 
 @frozen(kw_only=True)
@@ -55,21 +51,18 @@ class Ask:
 
 
 @frozen(kw_only=True)
-class Showing:
+class NearShowing(Showing):
     """One report and what Intel and NVIDIA say about it.
 
-    ``answers`` are by question, ``payloads`` NVIDIA's answers by digest of the posted evidence. ``peer_spki`` is the
-    key at which the connection has to end for the fault to show, None where the fault has no answer at all.
+    ``peer_spki`` is the key at which the connection has to end for the fault to show, None where the fault has no
+    answer at all.
     """
 
-    asked_at: datetime
-    report: Answer
+    report: Answer = field(repr=False)
     peer_spki: bytes | None
-    answers: Mapping[Key, Answer] = field(repr=False)
-    payloads: Mapping[str, Answer] = field(repr=False)
 
 
-class EvidenceDesk:
+class EvidenceDesk(ShowingDesk[NearFault, NearShowing]):
     """Makes showings; safe under threads.
 
     Args:
@@ -78,21 +71,14 @@ class EvidenceDesk:
     """
 
     def __init__(self, shape: Shape, clock: Callable[[], datetime]) -> None:
-        self._shape, self._clock = shape, clock
-        self._lock = threading.Lock()
-        self._fault: Fault | None = None
-        self._latest: Showing | None = None
-        self._posted: OrderedDict[str, Answer] = OrderedDict()
+        super().__init__(clock)
+        self._shape = shape
 
-    def set_fault(self, fault: Fault | None) -> Showing | None:
-        """Show one fault from now on; returns a showing of it where its evidence lies."""
-        standing = None if fault is None or fault.spoil is None else self._standing(fault)
-        with self._lock:
-            self._fault, self._latest = fault, standing
-            self._posted.clear()
-        return standing
+    def lies(self, fault: NearFault) -> bool:
+        """See `ShowingDesk.lies`."""
+        return fault.spoil is not None
 
-    def session(self, ask: Ask, at: datetime, fault: Fault | None = None) -> NearSession:
+    def session(self, ask: Ask, at: datetime, fault: NearFault | None = None) -> NearSession:
         """The truthful session that an answer starts from."""
         shape = self._shape
         lean = fault is not None and fault.lean
@@ -113,7 +99,7 @@ class EvidenceDesk:
             become_backend(session, ask.backend)
         return session
 
-    def show(self, ask: Ask, fault: Fault | None) -> Showing:
+    def show(self, ask: Ask, fault: NearFault | None) -> NearShowing:
         """Make a showing without keeping it."""
         now = self._clock().replace(microsecond=0)
         session = self.session(ask, now if fault is None else now + fault.shift, fault)
@@ -121,41 +107,20 @@ class EvidenceDesk:
         document = spoil(session) if spoil is not None else None
         if document is None:
             document = session.saved()
-        if spoil is None and session.at.hour == 0:  # tokens of the day before are still around
-            yesterday = evolve(session.nras, issued=session.nras.issued - timedelta(days=1)).key_set()["keys"]
-            edit_json(document, JWKS_URL, lambda keys: {"keys": [*keys["keys"], *yesterday]})
+        if spoil is None:
+            with_keys_of_yesterday(document, session.nras, session.at)
         return _showing(document, now)
 
     def report(self, ask: Ask) -> Answer:
         """The report, made now."""
-        with self._lock:
-            fault = self._fault
+        fault = self.fault
         showing = self.show(ask, fault)
-        with self._lock:
-            if fault is self._fault:
-                # The front's answers cover all platforms; those of a model host behind a gateway would not.
-                newer = self._latest is None or showing.asked_at >= self._latest.asked_at
-                if ask.cloud == self._shape.cloud and newer:
-                    self._latest = showing
-                for digest, answer in showing.payloads.items():
-                    self._posted[digest] = answer
-                while len(self._posted) > _MAX_KEPT:
-                    self._posted.popitem(last=False)
+        # The front's answers cover all platforms; those of a model host behind a gateway would not.
+        self._keep(showing, fault, latest=ask.cloud == self._shape.cloud)
         return showing.report
 
-    def endorsement(self, method: str, url: str) -> Answer | None:
-        """What Intel, or NVIDIA's key set, says now; None where nobody asks that."""
-        with self._lock:
-            fault, latest = self._fault, self._latest
-        if latest is None or self._clock() - latest.asked_at > _STALE:
-            latest = self._standing(fault)
-            with self._lock:
-                if fault is self._fault:
-                    self._latest = latest
-        return latest.answers.get(question(method, url))
-
-    def _standing(self, fault: Fault | None) -> Showing:
-        """A showing for nobody in particular, asked for as the fault needs it."""
+    def standing(self, fault: NearFault | None) -> NearShowing:
+        """See `ShowingDesk.standing`."""
         keys, shape = KeyRing(self._shape.seed), self._shape
         algorithm = None if fault is None else fault.algorithm
         ask = Ask(
@@ -166,11 +131,6 @@ class EvidenceDesk:
             backend=0 if fault is None or fault.only_backend is None else fault.only_backend,
         )
         return self.show(ask, fault)
-
-    def posted(self, body: bytes) -> Answer | None:
-        """NVIDIA's answer to evidence that was shown under the present fault, None where it was not."""
-        with self._lock:
-            return next((self._posted[digest] for digest in _digests(body) if digest in self._posted), None)
 
 
 def become_backend(session: NearSession, number: int) -> None:
@@ -191,16 +151,10 @@ def become_backend(session: NearSession, number: int) -> None:
     session.gpus = [session.nvidia.device(i, host=f"host-{number + 1}", fabric=count > 1) for i in range(count)]
 
 
-def question(method: str, url: str) -> Key:
-    """What makes two requests the same question: method, host, path and parameters in any order."""
-    parts = urlsplit(url)
-    return (method, parts.netloc.lower(), parts.path, tuple(sorted(parse_qsl(parts.query, keep_blank_values=True))))
-
-
-def _showing(document: Document, asked_at: datetime) -> Showing:
-    report, peer_spki = _UNAVAILABLE, None
+def _showing(document: Document, asked_at: datetime) -> NearShowing:
+    report, peer_spki = UNAVAILABLE, None
     answers: dict[Key, Answer] = {}
-    nras = _UNAVAILABLE
+    nras = UNAVAILABLE
     for entry in document["exchanges"]:
         request, response = entry["request"], entry["response"]
         headers = {name: ", ".join(values) for name, values in response["headers"].items()}
@@ -212,8 +166,8 @@ def _showing(document: Document, asked_at: datetime) -> Showing:
             nras = answer
         else:
             answers[question(request["method"], request["url"])] = answer
-    payloads = {digest: nras for payload in _payloads(report.body) for digest in _digests(payload)}
-    return Showing(asked_at=asked_at, report=report, peer_spki=peer_spki, answers=answers, payloads=payloads)
+    payloads = {digest: nras for payload in _payloads(report.body) for digest in digests(payload)}
+    return NearShowing(asked_at=asked_at, report=report, peer_spki=peer_spki, answers=answers, payloads=payloads)
 
 
 def _payloads(report: bytes) -> Iterator[bytes]:
@@ -229,12 +183,3 @@ def _payloads(report: bytes) -> Iterator[bytes]:
             payload = entry.get("nvidia_payload") if isinstance(entry, dict) else None
             if isinstance(payload, str):
                 yield payload.encode()
-
-
-def _digests(payload: bytes) -> Iterator[str]:
-    """Digests by which evidence is known again: of its bytes, and of what they mean."""
-    yield hashlib.sha256(payload).hexdigest()
-    try:
-        yield hashlib.sha256(compact(json.loads(payload))).hexdigest()
-    except (ValueError, RecursionError):
-        return

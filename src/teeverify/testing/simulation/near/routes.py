@@ -11,19 +11,16 @@ from typing import Final
 
 from teeverify.testing.keys import KeyRing
 from teeverify.testing.recording import compact
-from teeverify.testing.simulation.chat import ChatDesk
-from teeverify.testing.simulation.evidence import Ask, EvidenceDesk, Shape
-from teeverify.testing.simulation.fault import EXCHANGE, Fault
-from teeverify.testing.simulation.hosts import (
-    CLOUD_HOST,
-    DIRECT_HOST,
-    DISCOVERY_HOST,
-    LOCAL_NAMES,
-    backend_of,
-)
+from teeverify.testing.simulation.fault import EXCHANGE
+from teeverify.testing.simulation.hosts import LOCAL_NAMES
 from teeverify.testing.simulation.messages import HttpRequest, Reply, error_reply, json_reply
 from teeverify.testing.simulation.server import Connection
-from teeverify.testing.simulation.signatures import GATEWAY, PROVIDER_TEE
+
+from .chat import ChatDesk
+from .evidence import Ask, EvidenceDesk, Shape
+from .fault import NearFault
+from .hosts import CLOUD_HOST, DIRECT_HOST, DISCOVERY_HOST, backend_of
+from .signatures import GATEWAY, PROVIDER_TEE
 
 __all__ = ["NearRoutes"]
 
@@ -48,7 +45,7 @@ class NearRoutes:
         chat: ChatDesk,
         api_key: str,
         signature_kind: str | None,
-        fault: Callable[[], Fault | None],
+        fault: Callable[[], NearFault | None],
     ) -> None:
         self._shape, self._keys, self._desk, self._chat = shape, keys, desk, chat
         self._api_key, self._kind, self._fault = api_key, signature_kind, fault

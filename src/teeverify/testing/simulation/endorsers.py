@@ -13,9 +13,9 @@ from teeverify.testing.keys import KeyRing
 from teeverify.testing.nras import NrasService
 from teeverify.testing.nvidia import Device
 from teeverify.testing.recording import Answer
-from teeverify.testing.simulation.evidence import EvidenceDesk
-from teeverify.testing.simulation.fault import Fault
-from teeverify.testing.simulation.messages import HttpRequest, Reply, error_reply
+
+from .messages import HttpRequest, Reply, error_reply
+from .showings import ShowingDesk
 
 __all__ = ["EndorserRoutes"]
 
@@ -25,20 +25,21 @@ _ATTEST: Final = "/v3/attest/gpu"
 class EndorserRoutes:
     """Answers requests to hosts of Intel and NVIDIA.
 
-    ``devices`` makes all GPUs of the simulated deployment, of every backend.
+    ``devices`` makes all GPUs of the simulated deployment, of every machine. ``judges`` says whether NVIDIA judges
+    evidence that was not shown; where a lie of the evidence has an answer of its own, it does not.
     """
 
     def __init__(
         self,
         *,
         keys: KeyRing,
-        desk: EvidenceDesk,
+        desk: ShowingDesk[Any, Any],
         devices: Callable[[], Sequence[Device]],
         clock: Callable[[], datetime],
-        fault: Callable[[], Fault | None],
+        judges: Callable[[], bool],
     ) -> None:
         self._keys, self._desk, self._make_devices = keys, desk, devices
-        self._clock, self._fault = clock, fault
+        self._clock, self._judges = clock, judges
         self._lock = threading.Lock()
         self._devices: dict[str, Device] | None = None
 
@@ -55,8 +56,7 @@ class EndorserRoutes:
         shown = self._desk.posted(body)
         if shown is not None:
             return Reply.of(shown)
-        fault = self._fault()
-        answer = self._judged(body) if fault is None or fault.spoil is None else None
+        answer = self._judged(body) if self._judges() else None
         return error_reply(400, "the evidence is not known", "BAD_REQUEST") if answer is None else Reply.of(answer)
 
     def _judged(self, body: bytes) -> Answer | None:

@@ -16,8 +16,8 @@ from teeverify.formats.strict_json import loads
 from teeverify.testing.keys import KeyRing
 from teeverify.testing.recording import compact
 from teeverify.testing.signing import SigningKey
+from teeverify.testing.simulation.messages import Reply, error_reply, json_reply
 
-from .messages import Reply, error_reply, json_reply
 from .signatures import SignedChat, signature_document
 
 __all__ = ["ANSWER", "ChatDesk"]

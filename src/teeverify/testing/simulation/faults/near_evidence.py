@@ -16,12 +16,10 @@ from teeverify.testing.keys import spki
 from teeverify.testing.near import NearSession
 from teeverify.testing.recording import Document, find_exchange
 from teeverify.testing.signing import SigningKey
-from teeverify.testing.simulation.fault import CLOCK, EVIDENCE, INCONCLUSIVE, REJECTED, VERIFIED, Fault
+from teeverify.testing.simulation.fault import CLOCK, EVIDENCE, INCONCLUSIVE, REJECTED, VERIFIED
+from teeverify.testing.simulation.near.fault import ROTATES, NearFault
 
-__all__ = ["ROTATES", "clock_faults", "defect_faults", "evidence_faults", "node_faults"]
-
-ROTATES: Final = "rotates"
-"""The trick of a load balancer: each connection ends at the next machine."""
+__all__ = ["clock_faults", "defect_faults", "evidence_faults", "node_faults"]
 
 _NOT_LIVE: Final = {
     "nonce-chosen-by-server": "it is about what a saved report says that was asked",
@@ -30,14 +28,14 @@ _NOT_LIVE: Final = {
     "recorded-too-early": "it is about the time that a saved report claims",
     "recorded-too-late": "it is about the time that a saved report claims",
 }
-_FAULTS: list[Fault] = []
+_FAULTS: list[NearFault] = []
 _Spoil = Callable[[NearSession], Document | None]
 
 
 def _fault(*checks: str, outcomes: tuple[str, ...] = (REJECTED,), **more: Any) -> Callable[[_Spoil], _Spoil]:
     def declare(spoil: _Spoil) -> _Spoil:
         _FAULTS.append(
-            Fault(
+            NearFault(
                 name=spoil.__name__.strip("_").replace("_", "-"),
                 area=EVIDENCE,
                 description=" ".join((spoil.__doc__ or "").split()),
@@ -52,20 +50,20 @@ def _fault(*checks: str, outcomes: tuple[str, ...] = (REJECTED,), **more: Any) -
     return declare
 
 
-def evidence_faults() -> tuple[Fault, ...]:
+def evidence_faults() -> tuple[NearFault, ...]:
     """Faults that fit every shape."""
     return tuple(_FAULTS)
 
 
-def defect_faults() -> tuple[Fault, ...]:
+def defect_faults() -> tuple[NearFault, ...]:
     """The defects of `teeverify.testing.defects` as faults; `Fault.excluded` says why some cannot be shown live."""
     return tuple(_of_defect(entry) for entry in DEFECTS.values())
 
 
-def node_faults() -> tuple[Fault, ...]:
+def node_faults() -> tuple[NearFault, ...]:
     """Truthful machines that a client must not mix up."""
     return (
-        Fault(
+        NearFault(
             name="other-machine-per-connection",
             area=EVIDENCE,
             description="Each connection to the model's host ends at the next machine, good and with its own key.",
@@ -77,11 +75,11 @@ def node_faults() -> tuple[Fault, ...]:
     )
 
 
-def clock_faults() -> tuple[Fault, ...]:
+def clock_faults() -> tuple[NearFault, ...]:
     """Evidence that is dated wrongly."""
     hour = timedelta(hours=1)
     return (
-        Fault(
+        NearFault(
             name="clock-ahead",
             area=CLOCK,
             description="Everything that is signed is dated an hour ahead.",
@@ -89,7 +87,7 @@ def clock_faults() -> tuple[Fault, ...]:
             checks=frozenset({"tcb.collateral_current", "gpu.nras_token"}),
             shift=hour,
         ),
-        Fault(
+        NearFault(
             name="clock-behind",
             area=CLOCK,
             description="Everything that is signed is dated an hour back, so NVIDIA's tokens are too old.",
@@ -100,14 +98,14 @@ def clock_faults() -> tuple[Fault, ...]:
     )
 
 
-def _of_defect(entry: Defect) -> Fault:
+def _of_defect(entry: Defect) -> NearFault:
     excluded = _NOT_LIVE.get(entry.name)
     if excluded is None and entry.policy:
         excluded = f"it is about a policy of its own ({', '.join(sorted(entry.policy))})"
     options = {"gpus", "copies", "algorithm"}
     if excluded is None and set(entry.options) - options:
         excluded = f"it needs a question of its own ({', '.join(sorted(set(entry.options) - options))})"
-    return Fault(
+    return NearFault(
         name=entry.name,
         area=EVIDENCE,
         description=entry.description,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from teeverify.testing.simulation.fault import EXCHANGE, INCONCLUSIVE, REJECTED, VERIFIED, Fault
+from teeverify.testing.simulation.fault import EXCHANGE, INCONCLUSIVE, REJECTED, VERIFIED
+from teeverify.testing.simulation.near.fault import NearFault
 
 __all__ = ["exchange_faults"]
 
@@ -12,7 +13,7 @@ _SIGNATURE: Final = ("exchange.signature",)
 _NONE: Final = ("exchange.signature", "exchange.signer_attested", "exchange.request_digest")
 
 
-def exchange_faults() -> tuple[Fault, ...]:
+def exchange_faults() -> tuple[NearFault, ...]:
     """All of them."""
     return (
         _fault(
@@ -63,8 +64,8 @@ def _fault(
     outcomes: tuple[str, ...] = (REJECTED,),
     base: str | None = None,
     streamed: bool = False,
-) -> Fault:
-    return Fault(
+) -> NearFault:
+    return NearFault(
         name=name,
         area=EXCHANGE,
         description=description,

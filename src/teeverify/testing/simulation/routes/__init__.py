@@ -1,5 +1,0 @@
-"""What each of the simulated services answers."""
-
-from __future__ import annotations
-
-__all__: list[str] = []
