@@ -54,8 +54,11 @@ MAX_EVENTS: Final = 256
 MAX_EVENT_PAYLOAD: Final = 64 << 10
 """Payload of one event; the largest captured one is below 1 KiB."""
 MAX_APP_COMPOSE: Final = 512 << 10
-MAX_COMPOSE_NODES: Final = 20_000
 """An app-compose document; the largest captured one is 31 KiB."""
+MAX_COMPOSE_FILE: Final = 128 << 10
+"""Characters of the compose file inside it; captured ones have up to 27 thousand. PyYAML reads a quarter of a MB a second."""
+MAX_COMPOSE_NODES: Final = 6000
+"""Keys and values of a compose file, and its values with aliases written out; captured ones have up to 600."""
 MAX_ACTIONS: Final = 10_000
 """Entries of NEAR's compose-manager log; up to 48 were captured."""
 MAX_INSTANCES: Final = 256
@@ -86,6 +89,8 @@ MAX_JWKS_KEYS: Final = 256
 """Keys in NVIDIA's key set; 32 to 36 were captured."""
 
 # --- AWS Nitro ------------------------------------------------------------------------------------------------------
+MAX_NITRO_BODY: Final = 64 << 10
+"""The answer that carries an attestation document, in base64."""
 MAX_NITRO_DOCUMENT: Final = 16 << 10
 """An attestation document, decoded; the captured one is 4.4 KiB."""
 MAX_NITRO_CERTIFICATE: Final = 1024

@@ -27,24 +27,29 @@ class TrustRoots:
     ``intel_root`` is the DER of the root CA to verify TDX quotes under, or None for the Intel SGX Root CA;
     ``intel_root_sha256`` is the SHA-256 of that DER (32 bytes). ``nvidia_root_sha256`` is the SHA-256 of the DER of the
     device identity CA. ``nras_intermediates`` are SHA-256 digests of the SubjectPublicKeyInfo of the CAs that may issue
-    NVIDIA's token-signing keys. ``test`` is True for anything but the vendors' own roots.
+    NVIDIA's token-signing keys. ``aws_root_sha256`` is the SHA-256 of the DER of the root CA of Nitro enclaves.
+    ``test`` is True for anything but the vendors' own roots.
     """
 
     intel_root: bytes | None
     intel_root_sha256: bytes
     nvidia_root_sha256: bytes
     nras_intermediates: tuple[bytes, ...]
+    aws_root_sha256: bytes
     test: bool
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over all anchors: equal for equal anchors."""
-        anchors = (self.intel_root_sha256, self.nvidia_root_sha256, *sorted(self.nras_intermediates))
+        fixed = (self.intel_root_sha256, self.nvidia_root_sha256, self.aws_root_sha256)
+        anchors = (*fixed, *sorted(self.nras_intermediates))
         return hashlib.sha256(b"".join(anchors) + bytes([self.test])).hexdigest()
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> TrustRoots:
-        """Test roots: the files ``intel-root.pem``, ``nvidia-root.pem`` and ``nras-intermediate.pem`` of a directory.
+        """Test roots out of a directory.
+
+        The files are ``intel-root.pem``, ``nvidia-root.pem``, ``nras-intermediate.pem`` and ``aws-root.pem``.
 
         Raises:
             ConfigurationError: a file is missing or is not exactly one PEM certificate.
@@ -53,12 +58,13 @@ class TrustRoots:
 
         folder = Path(directory)
         intel, nvidia = _load_root(folder / "intel-root.pem"), _load_root(folder / "nvidia-root.pem")
-        nras = _load_root(folder / "nras-intermediate.pem")
+        nras, aws = _load_root(folder / "nras-intermediate.pem"), _load_root(folder / "aws-root.pem")
         return cls(
             intel_root=intel.der,
             intel_root_sha256=sha256_of_certificate(intel),
             nvidia_root_sha256=sha256_of_certificate(nvidia),
             nras_intermediates=(sha256_of_spki(nras),),
+            aws_root_sha256=sha256_of_certificate(aws),
             test=True,
         )
 
@@ -86,6 +92,8 @@ PRODUCTION_ROOTS: Final = TrustRoots(
     # CN=NVIDIA Attestation Service GPU Intermediate 004, RSA-2048, valid 2025-12-08 to 2029-12-08. Its public key is
     # pinned, since the root above it is published nowhere and is not in NVIDIA's key set.
     nras_intermediates=(bytes.fromhex("fd32837f954e2c45db073105166dfe6985ae0480bb113fba63b091a75affe896"),),
+    # CN=aws.nitro-enclaves, P-384, valid 2019-10-28 to 2049-10-28; AWS, "Verifying the root of trust"
+    aws_root_sha256=bytes.fromhex("641a0321a3e244efe456463195d606317ed7cdcc3c1756e09893f3c68f79bb5b"),
     test=False,
 )
 """The vendors' own roots."""

@@ -101,7 +101,7 @@ def test_a_report_of_another_provider(tmp_path: Path, capsys: pytest.CaptureFixt
             assert repr(provider) in shown.sentence()
 
 
-@pytest.mark.parametrize("name", ["venice-2026-06-10", "tinfoil-direct-2026-06-29"])
+@pytest.mark.parametrize("name", ["tinfoil-cloud-2026-06-29", "tinfoil-direct-2026-06-29"])
 def test_a_capture_of_another_provider(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     shown = run(capsys, "verify", capture_path(name))
     assert shown.code == 2
@@ -163,7 +163,7 @@ def test_a_time_that_is_none(at: str, capsys: pytest.CaptureFixture[str]) -> Non
 def test_test_roots_that_are_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = FIXTURES / REPORTS[DIRECT]["file"]
     policy = FIXTURES / REPORTS[DIRECT]["policy"]
-    names = ("intel-root.pem", "nvidia-root.pem", "nras-intermediate.pem")
+    names = ("intel-root.pem", "nvidia-root.pem", "nras-intermediate.pem", "aws-root.pem")
     shown = run(capsys, "verify", path, "--policy", policy, "--test-roots", tmp_path)
     assert shown.code == 2
     assert "intel-root.pem" in shown.sentence()

@@ -196,6 +196,7 @@ def roots() -> TrustRoots:
         intel_root_sha256=bytes(32),
         nvidia_root_sha256=hashlib.sha256(device_root().der).digest(),
         nras_intermediates=(hashlib.sha256(spki).digest(),),
+        aws_root_sha256=bytes(32),
         test=True,
     )
 

@@ -250,6 +250,7 @@ def test_roots_from_directory(tmp_path: Path) -> None:
         "intel-root.pem": CHAIN[-1],
         "nvidia-root.pem": CHAIN[-1],
         "nras-intermediate.pem": s.service_ca(),
+        "aws-root.pem": CHAIN[-1],
     }
     for name, issued in files.items():
         with pytest.raises(ConfigurationError, match="cannot be read"):
@@ -259,6 +260,7 @@ def test_roots_from_directory(tmp_path: Path) -> None:
     assert roots.test
     assert roots.intel_root == CHAIN[-1].der
     assert (roots.nvidia_root_sha256, roots.nras_intermediates) == (ROOT_SHA256, s.roots().nras_intermediates)
+    assert roots.aws_root_sha256 == ROOT_SHA256
     for content in (b"", b"no", PEM):
         (tmp_path / "nvidia-root.pem").write_bytes(content)
         with pytest.raises(ConfigurationError, match=r"nvidia-root\.pem"):

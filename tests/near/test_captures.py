@@ -25,7 +25,8 @@ MODEL_OHTTP: Final = "010020a830c65a"
 GATEWAY_OHTTP: Final = "01002021ea1b4a"
 FIVE_ADVISORIES: Final = "INTEL-SA-01036, INTEL-SA-01079, INTEL-SA-01099, INTEL-SA-01103, INTEL-SA-01111"
 
-_NEAR: Final = {i for i in KNOWN if i.partition(".")[0] not in ("nitro", "registry", "exchange")}
+_OTHER_THEMES: Final = ("nitro", "registry", "enclave", "exchange", "receipt", "aci")
+_NEAR: Final = {i for i in KNOWN if i.partition(".")[0] not in _OTHER_THEMES} - {"policy.shape"}
 _NEAR_CHECKS: Final = _NEAR - {"binding.distinct_instances"}
 _GPU: Final = {i for i in _NEAR_CHECKS if i.startswith("gpu.")}
 _UNPINNED: Final = {"pin.signing_key", "pin.tls_spki"}

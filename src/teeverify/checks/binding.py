@@ -25,7 +25,7 @@ __all__: list[str] = []
     anchor="Intel root",
     reasons={
         "other_bytes": "REPORTDATA holds other bytes than the report's keys or log give.",
-        "other_second_half": "The second half of REPORTDATA is not the hash of the certificate's key.",
+        "other_second_half": "The second half of REPORTDATA is not the hash of the certificate's key, or not zero.",
         "actions_hash": "The action log does not have the hash that is stated beside it.",
         "stated_copy": "The report shows another REPORTDATA beside the quote than the quote holds.",
     },
@@ -47,7 +47,7 @@ def report_data(subject: Subject, policy: Policy) -> Finding:
     if binding.second_half is not None and observed[32:] != need(binding.second_half):
         return failed(
             "other_second_half",
-            "the second half of REPORTDATA is not the SHA-256 of the certificate's key",
+            f"the second half of REPORTDATA is not the {binding.second_layout}",
             expected=need(binding.second_half).hex(),
             observed=observed[32:].hex(),
         )

@@ -105,12 +105,17 @@ def signature(subject: ExchangeSubject, policy: Policy) -> Finding:
 def signer_attested(subject: ExchangeSubject, policy: Policy) -> Finding:
     if subject.attestation_outcome == "REJECTED":  # whatever is known of the signature
         return failed("attestation_rejected", "the endpoint's attestation was rejected, so none of its keys counts")
-    claims = need(subject.signature)
+    known = not (isinstance(subject.signature, Problem) and subject.signature.kind is ProblemKind.INVALID)
+    if known:
+        need(subject.signature)
     if subject.attestation_outcome != "VERIFIED":
         return unevaluated("attestation_inconclusive", "the endpoint's attestation is not complete")
     end = subject.attestation_expires_at
     if end is None or subject.evaluated_at >= end:
         return unevaluated("attestation_expired", "the attestation is past its end: attest the endpoint again")
+    if isinstance(subject.signature, Problem):
+        return failed("unknown_signer", subject.signature.detail)
+    claims = subject.signature
     role = claims.signer_role
     if role == "gateway" and policy.exchange.signed_by != "gateway":
         return failed(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from ..claims.binding import BindingClaims
+from ..claims.nitro import NitroClaims
 from ..claims.problem import Problem, need
 from ..claims.subject import Subject
+from ..formats.nitro_document import NONCE_SIZE
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed
 
@@ -17,12 +19,13 @@ __all__: list[str] = []
     explanation=(
         "We send 32 random bytes and look for them inside the part of the quote that the hardware signs: as the second "
         "half of REPORTDATA, or hashed together with a key into the first. A quote recorded yesterday cannot hold "
-        "today's bytes, so it cannot be replayed. What the report merely says about a nonce proves nothing; where it "
-        "contradicts ours, something is wrong and the check fails."
+        "today's bytes, so it cannot be replayed. A Nitro enclave signs the first 20 of the bytes as the nonce of its "
+        "document. What the report merely says about a nonce proves nothing; where it contradicts ours, something is "
+        "wrong and the check fails."
     ),
-    requires=("tdx.quote_signature",),
+    requires=("tdx.quote_signature", "nitro.cose_signature"),
     source="RFC 9334 section 10 (freshness); NEAR AI attestation report, REPORTDATA[32:64]",
-    anchor="Intel root",
+    anchor="Intel root or AWS Nitro root",
     reasons={
         "nonce_mismatch": "The quote holds other bytes than our nonce: it was made for another challenge, or replayed.",
         "no_client_nonce": "The request carried no nonce of ours, so any old quote would answer it.",
@@ -36,16 +39,17 @@ def nonce_bound(subject: Subject, policy: Policy) -> Finding:
     binding = subject.binding
     if isinstance(binding.asked_nonce, Problem):
         return failed("no_client_nonce", f"{binding.asked_nonce.detail}: the challenge was not ours")
-    half, words = _fresh_half(binding)
-    expected, observed = half[0].hex(), half[1].hex()
-    if binding.asked_nonce != binding.nonce:
+    challenge = binding.nonce if subject.nitro is None else binding.nonce[:NONCE_SIZE]
+    signed, words = _fresh_half(binding) if subject.nitro is None else _document_nonce(subject.nitro, challenge)
+    expected, observed = signed[0].hex(), signed[1].hex()
+    if binding.asked_nonce != challenge:
         return failed(
             "asked_other_nonce",
             "the request carried another nonce than the one to be judged",
             expected=expected,
             observed=binding.asked_nonce.hex(),
         )
-    if observed != expected:
+    if observed != expected or not observed:
         return failed(
             "nonce_mismatch",
             f"{words[1]}, so the quote was made for another challenge",
@@ -53,11 +57,17 @@ def nonce_bound(subject: Subject, policy: Policy) -> Finding:
             observed=observed,
         )
     for echoed in binding.echoed_nonces:
-        if need(echoed) != binding.nonce:
+        if need(echoed) != challenge:
             return failed("echo_mismatch", "the report says it answers another nonce than ours", expected=expected)
     if binding.nonce_source is not None and need(binding.nonce_source) != "client":
         return failed("server_nonce", "the report does not say that the client chose the nonce", expected="client")
     return passed(words[0], expected=expected, observed=observed)
+
+
+def _document_nonce(nitro: NitroClaims, challenge: bytes) -> tuple[tuple[bytes, bytes], tuple[str, str]]:
+    """The nonce of an enclave's document, expected and observed, and what to say of it."""
+    subject, what = "the nonce of the document is", f"the first {NONCE_SIZE} bytes of ours"
+    return (challenge, need(nitro.document).nonce or b""), (f"{subject} {what}", f"{subject} not {what}")
 
 
 def _fresh_half(binding: BindingClaims) -> tuple[tuple[bytes, bytes], tuple[str, str]]:

@@ -15,6 +15,8 @@ __all__: list[str] = []
 
 _SOURCE = "vllm-proxy, GET /v1/attestation/chain (proposed change 9)"
 _NONE = "this machine makes no statement about others"
+_BEHIND = "chutes"
+"""The one provider that such a proxy is known to make statements about."""
 
 
 @check(
@@ -72,7 +74,7 @@ def signature(subject: Subject, policy: Policy) -> Finding:
         "other_model": "The statement is about another model or provider.",
         "other_time": "The statement was made at another time than this session.",
         "other_evidence": "The statement is about other evidence than the one that is shown.",
-        "payload": "A part of the statement contradicts the request.",
+        "payload": "A part of the statement contradicts the request, or what stands beside the statement.",
     },
 )
 def binding(subject: Subject, policy: Policy) -> Finding:
@@ -84,6 +86,13 @@ def binding(subject: Subject, policy: Policy) -> Finding:
     if statement.nonce != subject.binding.nonce:
         expected = subject.binding.nonce.hex()
         return failed("other_nonce", "the statement answers another nonce than ours", expected=expected)
+    if (statement.model, statement.provider) != (receipt.model, _BEHIND):
+        return failed(
+            "other_model",
+            "the statement is about another model or provider",
+            expected=f"{receipt.model} of {_BEHIND}"[:200],
+            observed=f"{statement.model} of {statement.provider}"[:200],
+        )
     if receipt.faults:
         return failed("payload", receipt.faults[0])
     session = subject.evaluated_at if subject.recorded_at is None else subject.recorded_at

@@ -9,7 +9,7 @@ from typing import Final
 from ..claims.gpu import NrasClaims
 from ..claims.problem import Problem
 from ..claims.subject import Subject
-from ..limits import CLOCK_SKEW
+from ..limits import CLOCK_SKEW, MAX_NITRO_AGE
 from ..policy import Policy, utc_day
 from .catalogue import Finding, check, failed, not_applicable, passed, unevaluated
 
@@ -21,14 +21,16 @@ __all__: list[str] = []
     title="The policy pins base image and workload of this role",
     explanation=(
         "A genuine quote of an attacker's own virtual machine passes every hardware check. Only pins tell the pinned "
-        "software from any other, so a role without a pinned base image and a pinned workload cannot be verified."
+        "software from any other, so a role without a pinned base image and a pinned workload cannot be verified. The "
+        "image of a Nitro enclave is both, and is pinned by its PCRs."
     ),
     source="RFC 9334 (reference values, appraisal policy)",
     anchor="policy pin",
     reasons={
         "role_not_pinned": "The policy has no pins for this role.",
-        "incomplete_pins": "The policy does not pin both the base image and the workload of this role.",
-        "waived_pin": "The policy waives the very check that enforces the pin of base image or workload.",
+        "incomplete_pins": "The policy does not pin both the base image and the workload of this role, or the image "
+        "(PCR0, PCR1 and PCR2) of an enclave.",
+        "waived_pin": "The policy waives the very check that enforces the pin of base image, workload or enclave.",
         "unenforced_pin": "The policy pins something that this evidence does not show, so nothing would enforce it.",
     },
 )
@@ -36,9 +38,13 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
     pins = policy.pins.get(subject.role)
     if pins is None:
         return failed("role_not_pinned", f"the policy pins nothing for role {subject.role}, so any software would do")
-    if not pins.is_pinned:
-        return failed("incomplete_pins", f"the policy does not pin both base image and workload of role {subject.role}")
-    for enforcing in ("pin.base_image", "pin.compose"):
+    enclave = subject.nitro is not None
+    pinned, what = pins.is_pinned, "both base image and workload"
+    if enclave:
+        pinned, what = pins.is_enclave_pinned, "PCR0, PCR1 and PCR2 in every table of pcrs"
+    if not pinned:
+        return failed("incomplete_pins", f"the policy does not pin {what} of role {subject.role}")
+    for enforcing in ("nitro.pcrs",) if enclave else ("pin.base_image", "pin.compose"):
         if policy.waiver_for(enforcing, subject.role, subject.evaluated_at) is not None:
             return failed(
                 "waived_pin", f"the policy waives {enforcing} for role {subject.role}, so its pin does nothing"
@@ -48,16 +54,21 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
         "compose": subject.dstack,
         "kms_roots": subject.dstack,
         "os_images": subject.dstack,
+        "images_by_digest": subject.dstack,
+        "compose_flags": subject.dstack,
         "signing_keys": subject.binding.signing_key,
         "tls_spki": subject.binding.tls_fingerprint,
-        "pcrs": None,  # a TD has none
+        "pcrs": subject.nitro,  # a TD has none
+        "custody_roots": subject.aci,
     }
+    if enclave:  # which has no TD registers
+        shown |= {"base_images": None, "mr_seam": None}
     idle = [name for name, section in shown.items() if section is None and getattr(pins, name) is not None]
     if idle:
         return failed(
             "unenforced_pin", f"the policy pins {idle[0]} for role {subject.role}, which this evidence does not show"
         )
-    return passed(f"the policy pins base image and workload of role {subject.role}")
+    return passed(f"the policy pins {'the image' if enclave else 'base image and workload'} of role {subject.role}")
 
 
 _SHAPES: Final[Mapping[str, frozenset[str]]] = {
@@ -120,12 +131,12 @@ def reference_current(subject: Subject, policy: Policy) -> Finding:
     "saved.recorded_at",
     title="The date of the saved report agrees with the dates that others signed",
     explanation=(
-        "When a report was recorded is the file's own claim. Intel and NVIDIA sign dates too: the report cannot be "
-        "older than the statements inside it, nor younger than their end. NVIDIA's token pins the time to about an "
-        "hour, Intel's collateral to about a month."
+        "When a report was recorded is the file's own claim. Intel, NVIDIA and AWS sign dates too: the report cannot "
+        "be older than the statements inside it, nor younger than their end. An enclave's document pins the time to "
+        "minutes, NVIDIA's token to about an hour, Intel's collateral to about a month."
     ),
     source="RFC 9334 section 10 (freshness)",
-    anchor="Intel root, NVIDIA attestation service key",
+    anchor="Intel root, NVIDIA attestation service key, AWS Nitro root",
     reasons={
         "before_signed_time": "The report claims to be older than a statement inside it.",
         "after_signed_end": "The report claims to be younger than the end of a statement inside it.",
@@ -144,7 +155,7 @@ def recorded_at(subject: Subject, policy: Policy) -> Finding:
         )
     times = _signed_times(subject)
     if not times:
-        return unevaluated("no_signed_time", "nothing in the report carries a date that Intel or NVIDIA signed")
+        return unevaluated("no_signed_time", "nothing in the report carries a date that Intel, NVIDIA or AWS signed")
     for what, start, end in times:
         if start - claimed > skew:
             return failed("before_signed_time", f"the report claims to be older than {what}", observed=f"{claimed}")
@@ -168,4 +179,8 @@ def _signed_times(subject: Subject) -> list[tuple[str, datetime, datetime]]:
         token = nras.answer.overall.times
         start, end = (datetime.fromtimestamp(seconds, timezone.utc) for seconds in (token.iat, token.exp))
         times.append(("NVIDIA's token", start, end))
+    document = subject.nitro.genuine_document if subject.nitro is not None else None
+    if document is not None:
+        made = document.timestamp
+        times.append(("the enclave's document", made, made + timedelta(seconds=MAX_NITRO_AGE)))
     return times

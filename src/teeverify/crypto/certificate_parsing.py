@@ -56,9 +56,9 @@ class Certificate:
     """One certificate.
 
     ``der`` is the encoding that was read; two certificates are equal when it is. ``not_before`` and ``not_after`` are
-    aware UTC times, both inclusive. ``path_length`` is None where the certificate sets no limit; ``key_cert_sign`` is
-    None where it has no KeyUsage. ``critical`` holds the dotted OIDs of the extensions marked critical. Names, SPKI and
-    TBSCertificate are the DER slices as they stand in the certificate.
+    aware UTC times, both inclusive. ``path_length`` is None where the certificate sets no limit; ``key_cert_sign`` and
+    ``digital_signature`` are None where it has no KeyUsage. ``critical`` holds the dotted OIDs of the extensions marked
+    critical. Names, SPKI and TBSCertificate are the DER slices as they stand in the certificate.
     """
 
     der: bytes = field(repr=lambda der: f"<{len(der)} bytes>")
@@ -68,6 +68,7 @@ class Certificate:
     is_ca: bool = field(eq=False)
     path_length: int | None = field(eq=False)
     key_cert_sign: bool | None = field(eq=False)
+    digital_signature: bool | None = field(eq=False)
     critical: frozenset[str] = field(eq=False, repr=False)
     issuer_der: bytes = field(eq=False, repr=False)
     subject_der: bytes = field(eq=False, repr=False)
@@ -230,6 +231,7 @@ def _read(der: bytes, what: str) -> Certificate:
             is_ca=constraints.is_ca,
             path_length=constraints.path_length,
             key_cert_sign=constraints.key_cert_sign,
+            digital_signature=constraints.digital_signature,
             critical=constraints.critical,
             parsed=parsed,
         )
@@ -251,20 +253,21 @@ class _Constraints(NamedTuple):
     is_ca: bool
     path_length: int | None
     key_cert_sign: bool | None
+    digital_signature: bool | None
     critical: frozenset[str]
 
 
 def _constraints(parsed: x509.Certificate) -> _Constraints:
     from cryptography.x509 import BasicConstraints, KeyUsage
 
-    is_ca, path_length, key_cert_sign = False, None, None
+    is_ca, path_length, key_cert_sign, digital_signature = False, None, None, None
     critical: list[str] = []
     for extension in parsed.extensions:
         value = extension.value
         if isinstance(value, BasicConstraints):
             is_ca, path_length = value.ca, value.path_length
         elif isinstance(value, KeyUsage):
-            key_cert_sign = value.key_cert_sign
+            key_cert_sign, digital_signature = value.key_cert_sign, value.digital_signature
         if extension.critical:
             critical.append(extension.oid.dotted_string)
-    return _Constraints(is_ca, path_length, key_cert_sign, frozenset(critical))
+    return _Constraints(is_ca, path_length, key_cert_sign, digital_signature, frozenset(critical))

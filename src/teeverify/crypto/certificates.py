@@ -131,8 +131,8 @@ def _judge_alone(certificate: Certificate, depth: int, at: datetime) -> Problem 
     if not certificate.not_before <= at <= certificate.not_after:
         return _problem(
             "chain_time",
-            f"certificate {depth} is valid from {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, "
-            f"not at {at:%Y-%m-%d %H:%M}",
+            f"certificate {depth} is valid from {certificate.not_before:%Y-%m-%d %H:%M} to "
+            f"{certificate.not_after:%Y-%m-%d %H:%M}, not at {at:%Y-%m-%d %H:%M}",
         )
     if not certificate.public_key_kind.startswith("EC "):
         return _problem("chain_key", f"certificate {depth} has a key of kind {certificate.public_key_kind}, not EC")

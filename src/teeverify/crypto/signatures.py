@@ -9,8 +9,9 @@ from .digests import keccak256
 
 if TYPE_CHECKING:
     from eth_keys.backends.base import BaseECCBackend
+    from eth_keys.datatypes import PublicKey
 
-__all__ = ["ethereum_address", "recover_personal_signer", "verify_ed25519"]
+__all__ = ["ethereum_address", "recover_personal_signer", "recover_secp256k1", "verify_ed25519"]
 
 _ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Order of secp256k1 (SEC 2, section 2.4.1)."""
@@ -47,20 +48,37 @@ def recover_personal_signer(message: bytes, signature: bytes) -> bytes | None:
     """
     if len(signature) != 65:
         return None
+    if int.from_bytes(signature[32:64], "big") > _ORDER // 2:
+        return None
+    prefixed = b"\x19Ethereum Signed Message:\n" + str(len(message)).encode("ascii") + message
+    public = _recovered(prefixed, signature)
+    return None if public is None else bytes(public.to_canonical_address())
+
+
+def recover_secp256k1(message: bytes, signature: bytes) -> bytes | None:
+    """The key (33 bytes, compressed) that signed Keccak-256 of ``message``; None where none did.
+
+    ``signature`` is r, s (32 bytes each, big-endian) and v, 0 to 3 or 27 to 30. A v beyond the first two of each stands
+    for an r beyond the order, which no signature has; it is refused.
+    """
+    public = _recovered(message, signature) if len(signature) == 65 else None
+    return None if public is None else bytes(public.to_compressed_bytes())
+
+
+def _recovered(message: bytes, signature: bytes) -> PublicKey | None:
+    """The key that made a signature of 65 bytes over Keccak-256 of ``message``."""
     r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:64], "big")
     v = signature[64] - 27 if signature[64] >= 27 else signature[64]
-    if v not in (0, 1) or not 0 < r < _ORDER or not 0 < s <= _ORDER // 2:
+    if v not in (0, 1) or not 0 < r < _ORDER or not 0 < s < _ORDER:
         return None
     from eth_keys.datatypes import Signature
     from eth_keys.exceptions import BadSignature
     from eth_utils.exceptions import ValidationError
 
-    digest = keccak256(b"\x19Ethereum Signed Message:\n" + str(len(message)).encode("ascii") + message)
     try:
-        public = Signature(vrs=(v, r, s), backend=_backend()).recover_public_key_from_msg_hash(digest)
+        return Signature(vrs=(v, r, s), backend=_backend()).recover_public_key_from_msg_hash(keccak256(message))
     except (BadSignature, ValidationError, ValueError):
         return None
-    return bytes(public.to_canonical_address())
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,7 +9,16 @@ from typing import Any, Final
 from ..saved import format_time
 from ..verdict import AttestationVerdict, CheckResult, SubjectVerdict, VerifiedExchange
 
-__all__ = ["EXCHANGE_SCHEMA", "SCHEMA", "exchange_document", "exchange_schema", "json_schema", "to_document", "to_json"]
+__all__ = [
+    "EXCHANGE_SCHEMA",
+    "SCHEMA",
+    "check_document",
+    "exchange_document",
+    "exchange_schema",
+    "json_schema",
+    "to_document",
+    "to_json",
+]
 
 SCHEMA: Final = "teeverify.verdict/v1"
 EXCHANGE_SCHEMA: Final = "teeverify.exchange/v1"
@@ -52,7 +61,7 @@ def exchange_document(verdict: VerifiedExchange) -> dict[str, Any]:
         "evaluated_at": format_time(verdict.evaluated_at),
         "trust_boundary": verdict.trust_boundary,
         "gaps": list(verdict.gaps),
-        "checks": [_check(check) for check in verdict.checks],
+        "checks": [check_document(check) for check in verdict.checks],
         "attestation": to_document(verdict.attestation),
     }
     return {**document, "test_roots": True} if verdict.attestation.test_roots else document
@@ -89,11 +98,12 @@ def _subject(subject: SubjectVerdict) -> dict[str, Any]:
             {"use": key.use, "algorithm": key.algorithm, "public_key": key.public_key, "address": key.address}
             for key in subject.attested_keys
         ],
-        "checks": [_check(check) for check in subject.checks],
+        "checks": [check_document(check) for check in subject.checks],
     }
 
 
-def _check(check: CheckResult) -> dict[str, Any]:
+def check_document(check: CheckResult) -> dict[str, Any]:
+    """The finding of one check as JSON values, the form that it has in every document."""
     return {
         "id": check.id,
         "status": check.status.value,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Iterable
 from typing import Final
 
 from ..verdict import AttestationVerdict, CheckResult, Status, SubjectVerdict, VerifiedExchange
 
-__all__ = ["printable", "to_line", "to_text"]
+__all__ = ["checks_text", "printable", "to_line", "to_text"]
 
 _WORDS: Final = {
     Status.PASS: "pass",
@@ -47,6 +48,11 @@ def to_line(verdict: AttestationVerdict | VerifiedExchange, *, colour: bool = Fa
     """The decisive line alone; it begins with VERIFIED, REJECTED or INCONCLUSIVE."""
     word = verdict.outcome.value
     return _paint(word, word, colour) + printable(verdict.conclusion).removeprefix(word)
+
+
+def checks_text(results: Iterable[CheckResult], *, width: int = 100, colour: bool = False) -> str:
+    """Findings alone, without a verdict, as `to_text` shows them."""
+    return "\n".join(line for result in results for line in _check(result, max(width, 60), colour))
 
 
 def printable(text: str) -> str:
