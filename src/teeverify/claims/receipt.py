@@ -44,13 +44,15 @@ class ReceiptClaims:
     """What a proxy says about the instances behind it.
 
     ``delegated`` is true where the proxy verified them itself and shows a receipt in place of the evidence (mode
-    "proxy"), and false where it hands the evidence on with a binding proof ("passthrough"). ``seen_digest`` is the
-    digest of the evidence that was handed on, None where there is none. ``faults`` of the payload are words.
+    "proxy"), and false where it hands the evidence on with a binding proof ("passthrough"). ``model`` is the one that
+    the verdict is for. ``seen_digest`` is the digest of the evidence that was handed on, None where there is none.
+    ``faults`` of the payload are words.
     ``instances`` is None where a receipt holds no result of single instances. ``stated_key`` is the public key beside
     the proxy's record (32 or 64 bytes) and ``record_key`` the one inside it.
     """
 
     delegated: bool
+    model: str
     statement: ProxyStatement | Problem
     faults: tuple[str, ...] = ()
     seen_digest: bytes | Problem | None = None

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ..errors import ConfigurationError
+from .connecting import add_connecting_options, chosen_transport
 from .judging import add_judging_options, chosen_policy, chosen_roots, exit_code, refuse_expired_waivers, rendered
 
 if TYPE_CHECKING:
-    from ..requests_transport import RequestsTransport
     from ..saved import SavedReport
     from ..verifier import Verifier
 
@@ -24,9 +24,12 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "near": ("route", "algorithm", "backends"),
     "chutes": ("chute",),
     "chutes-chain": ("url", "mode", "algorithm"),
+    "phala": ("algorithm",),
+    "vllm-proxy": ("url", "algorithm", "tls_bound"),
+    "aci": ("url",),
 }
 """The options that only some providers have."""
-_ALL_OPTIONS: Final = ("route", "algorithm", "backends", "chute", "url", "mode")
+_ALL_OPTIONS: Final = ("route", "algorithm", "backends", "chute", "url", "mode", "tls_bound")
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,7 +40,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Challenge a provider with a fresh nonce, judge what it answers, and say so. Nothing but the "
         f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
     )
-    attest.add_argument("provider", metavar="PROVIDER", help="near, chutes or chutes-chain")
+    attest.add_argument("provider", metavar="PROVIDER", help="near, chutes, chutes-chain, phala, vllm-proxy ...")
     attest.add_argument("model", metavar="MODEL", help="canonical name of the model")
     route = attest.add_mutually_exclusive_group()
     route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
@@ -52,13 +55,13 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         choices=("passthrough", "proxy"),
         help="of the chain API: the instances' own evidence (default), or the proxy's receipt for it",
     )
+    attest.add_argument(
+        "--tls-bound", action="store_true", help="of a vllm-proxy: the form of the quote that names the TLS key"
+    )
     attest.add_argument("--nonce", metavar="HEX", help="the challenge, 64 hex digits (default: random)")
     attest.add_argument("--save", metavar="OUT.json", help="write the session as a saved report, whatever its outcome")
     attest.add_argument("--backends", action="store_true", help="judge every machine behind a model's host (--direct)")
-    attest.add_argument("--connect-to", metavar="ADDRESS:PORT", help="open every connection there, names unchanged")
-    attest.add_argument(
-        "--ca", metavar="FILE", help="PEM certificates to verify servers by, in place of the usual ones"
-    )
+    add_connecting_options(attest)
     add_judging_options(attest)
     attest.set_defaults(run=run)
 
@@ -78,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     nonce = None if args.nonce is None else decode_hex(args.nonce, what="--nonce", size=32)
     policy = chosen_policy(args.policy, args.provider)
     refuse_expired_waivers(policy, datetime.now(timezone.utc))
-    with _transport(args) as transport:
+    with chosen_transport(args) as transport:
         verifier = kind(
             policy,
             roots=chosen_roots(args.test_roots),
@@ -109,7 +112,7 @@ def _options(args: argparse.Namespace, kind: type[Verifier]) -> dict[str, Any]:
     given = {name: getattr(args, name) for name in _ALL_OPTIONS if getattr(args, name)}
     foreign = [name for name in given if name not in names]
     if foreign:
-        shown = f"--{given['route']}" if foreign[0] == "route" else f"--{foreign[0]}"
+        shown = f"--{given['route']}" if foreign[0] == "route" else f"--{foreign[0].replace('_', '-')}"
         raise ConfigurationError(f"{shown} is no option of provider {kind.provider!r}: leave it out")
     return {name: value for name, value in given.items() if name != "backends"}
 
@@ -119,20 +122,6 @@ def _worst(verdicts: Any) -> Any:
 
     order = (Outcome.REJECTED, Outcome.INCONCLUSIVE, Outcome.VERIFIED)
     return min((verdict.outcome for verdict in verdicts), key=order.index)
-
-
-def _transport(args: argparse.Namespace) -> RequestsTransport:
-    from ..requests_transport import RequestsTransport
-
-    options: dict[str, Any] = {}
-    if args.connect_to is not None:
-        address, _, port = args.connect_to.rpartition(":")
-        if not address or not port.isdigit() or not 0 < int(port) < 65536:
-            raise ConfigurationError(f"--connect-to is {args.connect_to!r}, ADDRESS:PORT was expected")
-        options["connect_to"] = {"*": (address, int(port))}
-    if args.ca is not None:
-        options["ca_file"] = args.ca
-    return RequestsTransport(**options)
 
 
 def _save(path: str, reports: list[SavedReport | None]) -> None:

@@ -61,6 +61,7 @@ _RECEIPT_GAPS: Final = (
     "A receipt is a statement by the proxy's code. Nothing about an instance was seen or checked here, and no key of "
     "one is attested.",
     "A known revision of that code reads the TCB status from what Chutes says, and skips GPUs where Chutes shows none.",
+    "No known revision compares the instances' registers with anything, or says which instances it left out.",
     *_GAPS,
 )
 
