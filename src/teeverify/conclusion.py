@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from .appraisal import judge_subject, root_causes
 from .checks.tcb_levels import grace_end
+from .claims.aci import AciClaims
 from .claims.problem import Problem
 from .claims.subject import Subject
 from .errors import ConfigurationError
@@ -115,9 +116,41 @@ def with_keys(verdict: SubjectVerdict, subject: Subject) -> SubjectVerdict:
         keys.append(AttestedKey(use="ohttp", algorithm="ohttp", public_key=ohttp.key_config.hex()))
     if {"binding.e2ee_key", "binding.report_data"} <= passed and kem is not None and not isinstance(kem, Problem):
         keys.append(AttestedKey(use="e2ee", algorithm=kem.algorithm, public_key=kem.public_key.hex()))
+    if {"aci.keyset", "binding.report_data"} <= passed and subject.aci is not None:
+        keys += _keyset_keys(subject.aci)
+    keys += _enclave_keys(subject, passed)
     return SubjectVerdict(
         id=verdict.id, role=verdict.role, outcome=verdict.outcome, checks=verdict.checks, attested_keys=tuple(keys)
     )
+
+
+def _keyset_keys(claims: AciClaims) -> list[AttestedKey]:
+    if isinstance(claims.keyset, Problem):
+        return []
+    return [
+        AttestedKey(
+            use=use,
+            algorithm=key.algorithm,
+            public_key=key.public_key.hex(),
+            address=key.public_key.hex() if use == "signing" else "",
+            key_id=key.key_id,
+        )
+        for use, keys in (("signing", claims.keyset.receipt_keys), ("e2ee", claims.keyset.e2ee_keys))
+        for key in keys
+    ]
+
+
+def _enclave_keys(subject: Subject, passed: set[str]) -> list[AttestedKey]:
+    claims = subject.enclave
+    if claims is None or isinstance(claims.signing_key, Problem) or isinstance(claims.tee_id, Problem):
+        return []
+    keys = []
+    if "enclave.signing_key" in passed:
+        key, tee_id = claims.signing_key.hex(), claims.tee_id.hex()
+        keys.append(AttestedKey(use="signing", algorithm="rsa-pss-sha256", public_key=key, address=tee_id))
+    if "enclave.ohttp_key" in passed and claims.ohttp is not None and not isinstance(claims.ohttp, Problem):
+        keys.append(AttestedKey(use="ohttp", algorithm="ohttp", public_key=claims.ohttp.key_config.hex()))
+    return keys
 
 
 def earliest_end(subjects: Sequence[Subject], policy: Policy, at: datetime) -> datetime:
@@ -133,6 +166,10 @@ def earliest_end(subjects: Sequence[Subject], policy: Policy, at: datetime) -> d
                     ends.append(grace)
         if tdx is not None and not isinstance(tdx.pck, Problem):
             ends.append(tdx.pck.not_after)
+        if subject.aci is not None and not isinstance(subject.aci.keyset, Problem):
+            ends.append(datetime.fromtimestamp(subject.aci.keyset.not_after, timezone.utc))
+        if subject.nitro is not None and not isinstance(subject.nitro.chain, Problem):
+            ends.append(subject.nitro.chain.not_after)
         if gpu is not None:
             ends += [d.certificate.not_after for d in gpu.devices if not isinstance(d.certificate, Problem)]
             if gpu.nras is not None and not isinstance(gpu.nras, Problem):

@@ -10,8 +10,9 @@ from typing import Final, TypeAlias
 import attrs
 
 from .appraisal import appraise, fold
-from .claims.exchange import AttestedSigner, ExchangeSubject, ResponseSignature
+from .claims.exchange import AttestedSigner, ExchangeSubject, ResponseSignature, SignedForm
 from .claims.problem import Problem
+from .claims.upstream import UpstreamClaims
 from .conclusion import decisive_line
 from .exchange import Exchange
 from .formats.chat_body import respelled
@@ -27,6 +28,8 @@ _BOUNDARIES: Final = {
     "model": "The model's attested key signed exactly this request and this response.",
     "gateway": "The gateway's attested key signed exactly this request and this response; nothing shows that a model "
     "machine produced it.",
+    "enclave": "The enclave's attested key signed this request in its canonical form, and the text or tool calls of "
+    "this answer.",
 }
 
 _UNKNOWN_CHANNEL: Final = (
@@ -45,10 +48,13 @@ def conclude_exchange(
     at: datetime,
     seen_before: bool | None,
     respelled_json: bool = False,
+    upstream: UpstreamClaims | Problem | None = None,
+    form: SignedForm | None = None,
 ) -> VerifiedExchange:
     """Judge one exchange as of an aware time; ``checks`` are the ids that apply to the provider's exchanges.
 
-    ``respelled_json`` says that the provider signs plain answers in Python's spelling of their JSON.
+    ``respelled_json`` says that the provider signs plain answers in Python's spelling of their JSON, ``upstream`` what
+    the signature says of the way behind the signer, ``form`` what is signed where that is not SHA-256 of the bytes.
     """
     subject = ExchangeSubject(
         provider=attestation.provider,
@@ -57,12 +63,14 @@ def conclude_exchange(
         model=exchange.model,
         chat_id=exchange.chat_id,
         stated_chat_id=exchange.stated_chat_id,
-        request_digest=exchange.request_digest,
-        response_digest=exchange.response_digest,
+        request_digest=exchange.request_digest if form is None else form.request_digest,
+        response_digest=exchange.response_digest if form is None else form.response_digest,
+        form=form,
         respelled_digest=_respelled(exchange) if respelled_json else None,
         streamed=exchange.streamed,
         finished=exchange.finished,
         signature=signature,
+        upstream=upstream,
         attestation_outcome=attestation.outcome.value,
         attestation_expires_at=attestation.expires_at,
         signers=_signers(attestation),

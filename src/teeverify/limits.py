@@ -76,7 +76,7 @@ MAX_KEYSET_KEYS: Final = 64
 MAX_RECEIPT_EVENTS: Final = 256
 """Events of one ACI receipt; four to six are usual."""
 MAX_KEYSET_LIFETIME: Final = 400 * 86400
-"""How far the end of an ACI keyset may lie ahead; a service that never rotates its keys names the year 292277026596."""
+"""How far the end of an ACI keyset may lie ahead; 30 days are usual, and services have named the end of all time."""
 
 # --- NVIDIA ---------------------------------------------------------------------------------------------------------
 MAX_GPUS: Final = 32
@@ -117,6 +117,8 @@ MAX_TOOL_CALLS: Final = 256
 # --- time -----------------------------------------------------------------------------------------------------------
 CLOCK_SKEW: Final = 300
 """How far our clock and Intel's may differ (collateral that seems to come from the future)."""
+MAX_ANSWER_AGE: Final = 3600
+"""Oldest signed answer of an enclave, as the on-chain verifier has it."""
 RECEIPT_WINDOW: Final = 300
 """How far a proxy's statement may lie from the session that it is about."""
 TOKEN_SKEW: Final = 120

@@ -16,13 +16,28 @@ from attrs import Factory, field, frozen
 from . import policy_fields as rules
 from .errors import ConfigurationError
 from .limits import MAX_GPUS
+from .policy_compose import ComposeFlags
 from .policy_document import digest_of
-from .policy_pins import BaseImage, ReferenceValues
+from .policy_pins import AcpiTables, BaseImage, ReferenceValues
 
-__all__ = ["BaseImage", "ExchangePolicy", "GpuPolicy", "Policy", "ReferenceValues", "TcbPolicy", "Waiver"]
+__all__ = [
+    "AcpiTables",
+    "BaseImage",
+    "ComposeFlags",
+    "ExchangePolicy",
+    "GpuPolicy",
+    "Policy",
+    "ReferenceValues",
+    "RegistryPolicy",
+    "TcbPolicy",
+    "Waiver",
+]
 
 _MAX_EVAL_NUMBER = 1_000_000
 _MAX_GRACE_DAYS = 365
+_MAX_CHAIN_ID = 2**53
+_MAX_QUORUM = 16
+_MAX_AGE = 7 * 86400
 
 
 @frozen(kw_only=True)
@@ -82,6 +97,39 @@ class ExchangePolicy:
 
 
 @frozen(kw_only=True)
+class RegistryPolicy:
+    """What is demanded of enclaves that a contract lists, and of the contract's own word.
+
+    ``assurance`` is ``attested`` (the enclave's own document, whatever the contract says), ``registry+pcr`` (the
+    contract's word on an image that the policy pins) or ``registry`` (the contract's word). ``address`` (40 hex digits)
+    and ``chain_id`` say which contract; without them no contract is believed. ``quorum`` is how many nodes must give
+    the same answer (1 to 16). Ages are in seconds: of an enclave's last heartbeat, and of the block that is read.
+    """
+
+    assurance: str = "attested"
+    address: str | None = None
+    chain_id: int | None = None
+    quorum: int = 1
+    max_heartbeat_age: int = 1800
+    max_block_age: int = 120
+
+    def __attrs_post_init__(self) -> None:
+        rules.one_of("assurance", self.assurance, rules.ASSURANCES)
+        if self.address is not None:
+            rules.contract("address", self.address)
+        if self.chain_id is not None:
+            rules.integer("chain_id", self.chain_id, 1, _MAX_CHAIN_ID)
+        rules.integer("quorum", self.quorum, 1, _MAX_QUORUM)
+        rules.integer("max_heartbeat_age", self.max_heartbeat_age, 1, _MAX_AGE)
+        rules.integer("max_block_age", self.max_block_age, 1, _MAX_AGE)
+        if (self.address is None) != (self.chain_id is None):
+            rules.refuse("address", "and chain_id do not stand together", "both or none were expected", "give both")
+        if self.assurance != "attested" and self.address is None:
+            action = "give address and chain_id of the contract"
+            rules.refuse("assurance", f"is {self.assurance}", "a pinned contract was expected beside it", action)
+
+
+@frozen(kw_only=True)
 class Waiver:
     """One check that the policy does not enforce, and why.
 
@@ -123,6 +171,7 @@ class Policy:
     gpu: GpuPolicy = Factory(GpuPolicy)
     instances: str = "all"
     exchange: ExchangePolicy = Factory(ExchangePolicy)
+    registry: RegistryPolicy = Factory(RegistryPolicy)
     pins: Mapping[str, ReferenceValues]
     waivers: tuple[Waiver, ...] = ()
     digest: str = field(init=False, eq=False)
@@ -135,6 +184,7 @@ class Policy:
         _instance("tcb", self.tcb, TcbPolicy)
         _instance("gpu", self.gpu, GpuPolicy)
         _instance("exchange", self.exchange, ExchangePolicy)
+        _instance("registry", self.registry, RegistryPolicy)
         rules.one_of("instances.mode", self.instances, rules.INSTANCE_MODES)
         _check_pins(self.pins)
         rules.entries("waive", self.waivers, _waiver, identity=_waived, may_be_empty=True)

@@ -8,8 +8,9 @@ from typing import Final, Literal, TypeAlias
 
 from attrs import frozen
 
-from .policy import BaseImage, Policy, Waiver
-from .policy_fields import ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES, SIGNED_BY
+from .policy import BaseImage, Policy, ReferenceValues, RegistryPolicy, Waiver
+from .policy_compose import flag_changes
+from .policy_fields import ASSURANCES, ATTESTED_BESIDE, INSTANCE_MODES, NRAS_MODES, ROLES, SIGNED_BY
 from .policy_overlap import covers, may_cover, named, same, show, single
 
 __all__ = ["Direction", "PolicyChange", "diff"]
@@ -62,9 +63,27 @@ def _changes(before: Policy, after: Policy) -> _Changes:
     old_signer, new_signer = before.exchange.signed_by, after.exchange.signed_by
     loose = SIGNED_BY.index(new_signer) > SIGNED_BY.index(old_signer)
     yield from _ordered("exchange.signed_by", old_signer, new_signer, loose, "accepts signatures over exchanges of the")
+    yield from _registry(before.registry, after.registry)
     for role in ROLES:
         yield from _role(role, before, after)
     yield from _waivers(before.waivers, after.waivers)
+
+
+def _registry(old: RegistryPolicy, new: RegistryPolicy) -> _Changes:
+    loose = ASSURANCES.index(new.assurance) > ASSURANCES.index(old.assurance)
+    yield from _ordered("registry.assurance", old.assurance, new.assurance, loose, "demands of an enclave to be")
+    for key in ("address", "chain_id"):
+        before, after = getattr(old, key), getattr(new, key)
+        if before != after:
+            yield PolicyChange("different", f"registry.{key}", f"names {after} as the contract's {key}, not {before}")
+    yield from _ordered(
+        "registry.quorum", old.quorum, new.quorum, new.quorum < old.quorum, "demands equal nodes, at least"
+    )
+    for key, words in (("max_heartbeat_age", "heartbeats"), ("max_block_age", "blocks")):
+        before, after = getattr(old, key), getattr(new, key)
+        yield from _ordered(
+            f"registry.{key}", before, after, after > before, f"accepts {words} of an age in seconds up to"
+        )
 
 
 def _tcb(before: Policy, after: Policy) -> _Changes:
@@ -127,6 +146,15 @@ def _role(role: str, before: Policy, after: Policy) -> _Changes:
             yield PolicyChange("different" if waived else direction, key, words)
         for name, words in _PIN_WORDS.items():
             yield from _pins(f"{key}.{name}", getattr(old, name), getattr(new, name), f"{words} for role {role}")
+        yield from _facts(key, old, new)
+
+
+def _facts(key: str, old: ReferenceValues, new: ReferenceValues) -> _Changes:
+    if old.images_by_digest != new.images_by_digest:
+        words = "demands that every image has a digest" if new.images_by_digest else "accepts images without a digest"
+        yield PolicyChange("stricter" if new.images_by_digest else "looser", f"{key}.images_by_digest", words)
+    for direction, name, words in flag_changes(old.compose_flags, new.compose_flags):
+        yield PolicyChange(direction, f"{key}.compose_flags.{name}", words)
 
 
 def _waives_pinning(policy: Policy, role: str) -> bool:

@@ -39,8 +39,11 @@ def document_of(policy: Policy) -> dict[str, Any]:
         "waive": _plain(policy.waivers),
     }
     # Added after the first release: left out where it is strict, so that older digests stay as they are.
-    loosened = policy.exchange.signed_by != "model"
-    return {**document, "exchange": _plain(policy.exchange)} if loosened else document
+    if policy.exchange.signed_by != "model":
+        document["exchange"] = _plain(policy.exchange)
+    if policy.registry != type(policy.registry)():
+        document["registry"] = _plain(policy.registry)
+    return document
 
 
 def digest_of(policy: Policy) -> str:

@@ -18,6 +18,7 @@ from .errors import PolicyError
 
 __all__ = [
     "ADVISORY",
+    "ASSURANCES",
     "ATTESTED_BESIDE",
     "GPU_ARCHITECTURES",
     "INSTANCE_MODES",
@@ -59,6 +60,8 @@ INSTANCE_MODES: Final = ("all", "any", "delegated")
 """From strict to loose."""
 SIGNED_BY: Final = ("model", "gateway")
 """From strict to loose."""
+ASSURANCES: Final = ("attested", "registry+pcr", "registry")
+"""From strict to loose."""
 ADVISORY: Final = re.compile(r"INTEL-SA-[0-9]{5}")
 """An Intel security advisory."""
 
@@ -69,6 +72,7 @@ MAX_REASON: Final = 1000
 SPKI_SIZES: Final = (50, 600)
 """Bytes of a DER SubjectPublicKeyInfo: ed25519 has 44 and is no KMS key, P-256 has 91, RSA 4096 has 550."""
 
+_CONTRACT: Final = re.compile(r"[0-9a-f]{40}")
 _PCR: Final = re.compile(r"pcr(?:[0-9]|[12][0-9]|3[01])")
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]{1,60}")
 _PROVIDER: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -242,6 +246,15 @@ def pcr_table(key: str, value: object) -> None:
             place = spell(name) if isinstance(name, str) else kind(name)
             refuse(f"{key}.{place}", "is an unknown key", "pcr0 to pcr31 were expected", "correct the name")
         octets(f"{key}.{name}", register, 48)
+
+
+def contract(key: str, value: object) -> None:
+    """The address of a contract: 40 hex digits, lower case and without 0x, so that one address has one spelling."""
+    expected = "an address of 40 hex digits in lower case was expected"
+    if not isinstance(value, str):
+        refuse(key, f"is {kind(value)}", expected, "write it in quotes, without 0x")
+    if not _CONTRACT.fullmatch(value):
+        refuse(key, f"is {describe(value)}", expected, "write it without 0x and in lower case")
 
 
 def advisory(key: str, value: object) -> None:

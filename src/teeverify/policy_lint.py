@@ -100,6 +100,11 @@ def _pins(role: str, values: ReferenceValues) -> Iterator[str]:
             f"pins.{role} has no kms_roots, so the same software under anybody's own key management service is "
             "accepted, and its owner knows the keys: pin kms_roots"
         )
+    if values.images_by_digest and (values.compose_flags is None or values.compose_flags.pre_launch_scripts is None):
+        yield (
+            f"pins.{role}.images_by_digest says nothing about scripts, which may fetch and run anything: list the "
+            "SHA-256 of the scripts that you read in compose_flags.pre_launch_scripts (empty for none)"
+        )
     for image in values.base_images or ():
         if image.acpi is not None:
             yield from _beside(role, image, values)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from attrs import frozen
 
 from . import policy_fields as rules
+from .policy_compose import ComposeFlags
 
 __all__ = ["AcpiTables", "BaseImage", "ReferenceValues"]
 
@@ -96,6 +97,8 @@ class ReferenceValues:
     - ``tls_spki``: SHA-256 of the connection key's SubjectPublicKeyInfo, 32 bytes.
     - ``custody_roots``: root key of the dstack KMS that vouches for an ACI service's receipt keys: secp256k1, compressed,
       33 bytes. It is another key than that of ``kms_roots``.
+    - ``images_by_digest``: True: every image of the app-compose document is named by its digest.
+    - ``compose_flags``: demands on other facts of that document.
     - ``pcrs``: one table per Nitro image, ``pcr0`` to ``pcr31`` -> 48 bytes; all PCRs of one table must match.
     """
 
@@ -109,19 +112,22 @@ class ReferenceValues:
     tls_spki: tuple[bytes, ...] | None = None
     pcrs: tuple[Mapping[str, bytes], ...] | None = None
     custody_roots: tuple[bytes, ...] | None = None
+    images_by_digest: bool | None = None
+    compose_flags: ComposeFlags | None = None
 
     def __attrs_post_init__(self) -> None:
         for name, rule in _PIN_RULES.items():
             values = getattr(self, name)
             if values is not None:
                 rules.entries(name, values, rule, identity=_identity)
+        _check_facts(self.images_by_digest, self.compose_flags)
         if self.pcrs is not None:
             object.__setattr__(self, "pcrs", tuple(rules.FrozenTable(table) for table in self.pcrs))
 
     @property
     def is_empty(self) -> bool:
         """True when nothing at all is pinned."""
-        return all(getattr(self, name) is None for name in _PIN_RULES)
+        return all(getattr(self, name) is None for name in (*_PIN_RULES, "images_by_digest", "compose_flags"))
 
     @property
     def is_pinned(self) -> bool:
@@ -144,6 +150,16 @@ class ReferenceValues:
     def is_enclave_pinned(self) -> bool:
         """True when these pins name the image of a Nitro enclave: every table of ``pcrs`` holds PCR0, PCR1 and PCR2."""
         return self.pcrs is not None and all(table.keys() >= {"pcr0", "pcr1", "pcr2"} for table in self.pcrs)
+
+
+def _check_facts(images_by_digest: object, compose_flags: object) -> None:
+    if images_by_digest is not None:
+        rules.boolean("images_by_digest", images_by_digest)
+    if images_by_digest is False:
+        action = "leave the key out to accept images by tag"
+        rules.refuse("images_by_digest", "is false", "true was expected", action)
+    if compose_flags is not None and not isinstance(compose_flags, ComposeFlags):
+        rules.refuse("compose_flags", f"is {rules.kind(compose_flags)}", "a ComposeFlags was expected", "build one")
 
 
 def _base_image(key: str, value: object) -> None:

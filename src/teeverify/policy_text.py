@@ -8,7 +8,8 @@ from typing import Final
 
 import attrs
 
-from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, RegistryPolicy, TcbPolicy, Waiver
+from .policy_compose import ComposeFlags
 from .policy_pins import AcpiTables
 
 __all__ = ["to_toml"]
@@ -49,17 +50,23 @@ def _body(policy: Policy) -> Iterator[_Line]:
     yield "instances.mode", f"mode = {_value(policy.instances)}"
     if policy.exchange != ExchangePolicy():
         yield from _section("exchange", policy.exchange)
+    if policy.registry != RegistryPolicy():
+        yield from _section("registry", policy.registry)
     for role, values in policy.pins.items():
         yield from _role(f"pins.{role}", values)
     for index, waiver in enumerate(policy.waivers):
         yield from _waiver(f"waive[{index}]", waiver)
 
 
-def _section(key: str, section: TcbPolicy | GpuPolicy | ExchangePolicy) -> Iterator[_Line]:
+def _section(
+    key: str, section: TcbPolicy | GpuPolicy | ExchangePolicy | RegistryPolicy | ComposeFlags
+) -> Iterator[_Line]:
     yield "", ""
     yield key, f"[{key}]"
     for field in attrs.fields(type(section)):
-        yield f"{key}.{field.name}", f"{field.name} = {_value(getattr(section, field.name))}"
+        value = getattr(section, field.name)
+        if value is not None:
+            yield f"{key}.{field.name}", f"{field.name} = {_value(value)}"
 
 
 def _role(key: str, values: ReferenceValues) -> Iterator[_Line]:
@@ -67,12 +74,17 @@ def _role(key: str, values: ReferenceValues) -> Iterator[_Line]:
     yield key, f"[{key}]"
     for field in attrs.fields(ReferenceValues):
         pins = getattr(values, field.name)
-        if pins is None:
+        if pins is None or isinstance(pins, ComposeFlags):
+            continue
+        if isinstance(pins, bool):
+            yield f"{key}.{field.name}", f"{field.name} = {_value(pins)}"
             continue
         yield f"{key}.{field.name}", f"{field.name} = ["
         for index, pin in enumerate(pins):
             yield f"{key}.{field.name}[{index}]", f"  {_value(pin)},"
         yield "", "]"
+    if values.compose_flags is not None:
+        yield from _section(f"{key}.compose_flags", values.compose_flags)
 
 
 def _waiver(key: str, waiver: Waiver) -> Iterator[_Line]:

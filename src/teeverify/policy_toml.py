@@ -20,7 +20,8 @@ from . import policy_fields as rules
 from .errors import FormatError, PolicyError
 from .formats.encodings import decode_hex
 from .limits import MAX_POLICY
-from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, RegistryPolicy, TcbPolicy, Waiver
+from .policy_compose import ComposeFlags
 from .policy_fields import PolicyFieldError, kind, refuse, spell
 from .policy_pins import AcpiTables
 from .policy_text import to_toml
@@ -30,7 +31,7 @@ __all__ = ["builtin_names", "load_builtin", "load_policy", "read_policy", "to_to
 T = TypeVar("T")
 
 _REQUIRED: Final = ("name", "provider", "valid_until", "pins")
-_OPTIONAL: Final = ("tcb", "gpu", "instances", "exchange", "waive")
+_OPTIONAL: Final = ("tcb", "gpu", "instances", "exchange", "registry", "waive")
 _MAX_DOTS: Final = 64
 """Dots on one line. TOML readers need cubic time for a dotted key; a policy's keys have three parts."""
 _MAX_HEX: Final = rules.SPKI_SIZES[1]
@@ -81,6 +82,7 @@ def read_policy(source: str | bytes) -> Policy:
         gpu=_section(table, "gpu", GpuPolicy),
         instances=_members(table.get("instances", {}), "instances", optional=("mode",)).get("mode", "all"),
         exchange=_section(table, "exchange", ExchangePolicy),
+        registry=_section(table, "registry", RegistryPolicy),
         pins=_pins(table["pins"]),
         waivers=_listed(table.get("waive", []), "waive", _waiver),
     )
@@ -181,10 +183,29 @@ def _pins(value: object) -> dict[str, ReferenceValues]:
 
 def _reference_values(value: object, key: str) -> ReferenceValues:
     table = _members(value, key, optional=_names(ReferenceValues))
+    members: dict[str, Any] = {}
     readers: dict[str, Callable[[object, str], Any]] = {"base_images": _base_image, "pcrs": _pcrs}
-    members = {name: _listed(items, f"{key}.{name}", readers.get(name, _hex)) for name, items in table.items()}
+    for name, items in table.items():
+        if name == "images_by_digest":
+            members[name] = items
+        elif name == "compose_flags":
+            members[name] = _compose_flags(items, f"{key}.{name}")
+        else:
+            members[name] = _listed(items, f"{key}.{name}", readers.get(name, _hex))
     with _under(key):
         return ReferenceValues(**members)
+
+
+def _compose_flags(value: object, key: str) -> ComposeFlags:
+    members = dict(_members(value, key, optional=_names(ComposeFlags)))
+    if not members:
+        refuse(key, "is an empty table", "at least one key was expected", "demand something, or leave the table out")
+    if "allowed_envs" in members:
+        members["allowed_envs"] = tuple(_list(members["allowed_envs"], f"{key}.allowed_envs"))
+    if "pre_launch_scripts" in members:
+        members["pre_launch_scripts"] = _listed(members["pre_launch_scripts"], f"{key}.pre_launch_scripts", _hex)
+    with _under(key):
+        return ComposeFlags(**members)
 
 
 def _base_image(value: object, key: str) -> BaseImage:

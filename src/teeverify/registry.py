@@ -68,10 +68,13 @@ def verifier_for(provider: str) -> type[Verifier]:
 
 
 def _known() -> VerifierRegistry:
+    from .providers.aci import AciVerifier
     from .providers.chutes import ChutesVerifier
     from .providers.chutes_chain import ChutesChainVerifier
+    from .providers.dstack_app import DstackVerifier
     from .providers.nanogpt import NanoGptVerifier
     from .providers.near import NearVerifier
+    from .providers.opengradient import OpenGradientVerifier
     from .providers.phala import PhalaVerifier
     from .providers.venice import VeniceVerifier
     from .providers.vllm_proxy import VllmProxyVerifier
@@ -84,5 +87,8 @@ def _known() -> VerifierRegistry:
         VllmProxyVerifier,
         NanoGptVerifier,
         VeniceVerifier,
+        OpenGradientVerifier,
+        AciVerifier,
+        DstackVerifier,
     )
     return VerifierRegistry({**{kind.provider: kind for kind in built_in}, **_OWN})

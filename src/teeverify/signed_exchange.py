@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -16,8 +17,9 @@ from urllib.parse import quote
 import attrs
 from attrs import field, frozen
 
-from .claims.exchange import ResponseSignature
+from .claims.exchange import ResponseSignature, SignedForm
 from .claims.problem import Problem, ProblemKind
+from .claims.upstream import UpstreamClaims
 from .derivation.exchange import derive_signature
 from .endorsements.answers import good_answer
 from .errors import ConfigurationError, SavedReportError
@@ -31,7 +33,9 @@ from .transport import Recording, ReplayTransport, recorded
 from .verdict import AttestationVerdict, Outcome, VerifiedExchange
 from .verifier import Verifier
 
-__all__ = ["AcceptedChats", "SignaturePlace", "SignedExchangeVerifier", "signature_flow"]
+__all__ = [
+    "AcceptedChats", "SignaturePlace", "SignedClaims", "SignedExchangeVerifier", "asked_again", "signature_flow",
+]  # fmt: skip
 
 _DELAYS: Final = (0.0, 0.1, 0.25, 0.5, 1.0)
 """Seconds before each attempt: right after a stream the signature may not be there yet."""
@@ -68,13 +72,33 @@ class SignaturePlace:
 
 def signature_flow(place: SignaturePlace, chat_id: str) -> Flow[ResponseSignature | Problem]:
     """Ask for a chat's signature, again for a little while where it is not there yet, and read it."""
-    answer: Answer
-    for delay in _DELAYS:
-        (answer,) = yield (place.request(chat_id, delay=delay),)
-        if not (isinstance(answer, Response) and answer.status == 404):
-            break
+    answer = yield from asked_again(lambda delay: place.request(chat_id, delay=delay))
     good = good_answer(answer, what="the signature", where="signature")
     return good if isinstance(good, Problem) else derive_signature(good.body, place.algorithm)
+
+
+def asked_again(request: Callable[[float], Request]) -> Flow[Answer]:
+    """Make a request, again for a little while where nothing is found; ``request`` takes the delay in seconds."""
+    answer: Answer
+    for delay in _DELAYS:
+        (answer,) = yield (request(delay),)
+        if not (isinstance(answer, Response) and answer.status == 404):
+            break
+    return answer
+
+
+@frozen(kw_only=True)
+class SignedClaims:
+    """What a provider's statement on one exchange comes to, given an attestation.
+
+    ``upstream`` is None where the statement says nothing of the way behind the signer; ``gaps`` are what the statement
+    itself leaves open; ``form`` is what was signed where that is not the SHA-256 of request and response.
+    """
+
+    signature: ResponseSignature | Problem
+    upstream: UpstreamClaims | Problem | None = None
+    gaps: tuple[str, ...] = ()
+    form: SignedForm | None = None
 
 
 class AcceptedChats:
@@ -90,13 +114,17 @@ class AcceptedChats:
         self._lock = threading.Lock()
 
     def __contains__(self, exchange: Exchange) -> bool:
-        marks = _marks(exchange)
-        with self._lock:
-            return any(mark in self._seen for mark in marks)
+        return self.seen(exchange)
 
-    def add(self, exchange: Exchange) -> bool:
+    def seen(self, exchange: Exchange, mark: str | None = None) -> bool:
+        """True when the exchange was accepted before, or another one with the same mark of what was signed."""
+        marks = _marks(exchange, mark)
+        with self._lock:
+            return any(known in self._seen for known in marks)
+
+    def add(self, exchange: Exchange, mark: str | None = None) -> bool:
         """Remember an exchange; False when it was known already. Beyond the limit the oldest is forgotten."""
-        marks = _marks(exchange)
+        marks = _marks(exchange, mark)
         with self._lock:
             known = any(mark in self._seen for mark in marks)
             self._seen.update(dict.fromkeys(marks))
@@ -105,8 +133,11 @@ class AcceptedChats:
             return not known
 
 
-def _marks(exchange: Exchange) -> tuple[str, str]:
-    return f"id {exchange.chat_id}", f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"
+def _marks(exchange: Exchange, mark: str | None) -> tuple[str, ...]:
+    digests = f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"
+    if mark is not None:  # the id stands outside of what was signed
+        return f"signed {mark}", digests
+    return f"id {exchange.chat_id}", digests
 
 
 class SignedExchangeVerifier(Verifier):
@@ -122,8 +153,22 @@ class SignedExchangeVerifier(Verifier):
     """Whether plain answers are signed in Python's spelling of their JSON, and sent in another."""
 
     @abstractmethod
-    def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
-        """Where the signatures of an attested session are to be asked for."""
+    def _signature_place(self, evidence: SavedReport) -> Any:
+        """Where the statements of an attested session are to be asked for: a value that equals itself and no other."""
+
+    def _statement_flow(self, place: Any, exchange: Exchange) -> Flow[Any]:
+        """Ask for the statement on an exchange, whatever the provider makes of it; a `SignaturePlace` by default."""
+        return _signature(place, exchange)
+
+    def _claims(self, statement: Any, exchange: Exchange, attestation: AttestationVerdict) -> SignedClaims:
+        """What a statement comes to; never raises. By default the statement is the signature."""
+        del exchange, attestation
+        return SignedClaims(signature=statement)
+
+    def _mark(self, exchange: Exchange, judged: VerifiedExchange) -> str | None:
+        """A text that is the same for every copy of a signed answer; None where chat id and digests will do."""
+        del exchange, judged
+        return None
 
     @abstractmethod
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
@@ -139,14 +184,15 @@ class SignedExchangeVerifier(Verifier):
         """See `Verifier.exchange_flow`. A caller with his own I/O passes the result to `accept`."""
         place = self._place(attestation, exchange)
         recording = Recording()
-        signature = yield from recorded(_signature(place, exchange), recording)
-        judged = self._conclude(exchange, attestation, signature, now)
+        statement = yield from recorded(self._statement_flow(place, exchange), recording)
+        judged = self._conclude(exchange, attestation, statement, now)
         if _reasons(judged) & _REFRESHING:
             attestation = yield from self.attestation_flow(exchange.model, now=now)
             self.hold(attestation, now=now)
-            if self._place(attestation, exchange) != place:  # the evidence is to hold what its own replay asks for
-                signature = yield from recorded(_signature(self._place(attestation, exchange), exchange), recording)
-            renewed = self._conclude(exchange, attestation, signature, now)
+            other = self._place(attestation, exchange)
+            if other != place:  # the evidence is to hold what its own replay asks for
+                statement = yield from recorded(self._statement_flow(other, exchange), recording)
+            renewed = self._conclude(exchange, attestation, statement, now)
             # An outage does not undo a rejection that stood under a good attestation.
             lost = attestation.outcome is Outcome.INCONCLUSIVE and judged.outcome is Outcome.REJECTED
             judged = judged if lost else renewed
@@ -154,7 +200,7 @@ class SignedExchangeVerifier(Verifier):
 
     def accept(self, exchange: Exchange, judged: VerifiedExchange) -> VerifiedExchange:
         """Remember a VERIFIED exchange; a REJECTED judgement in its place when another was accepted meanwhile."""
-        if judged.outcome is not Outcome.VERIFIED or self.accepted_chats.add(exchange):
+        if judged.outcome is not Outcome.VERIFIED or self.accepted_chats.add(exchange, self._mark(exchange, judged)):
             return judged
         return as_replayed(judged, self.policy)
 
@@ -172,12 +218,12 @@ class SignedExchangeVerifier(Verifier):
             raise SavedReportError("the saved report holds no exchange: give the request's and the response's bytes")
         attestation = self.verify_saved(report, at=at, now=now)
         place = self._place(attestation, chat)
-        signature = run(_signature(place, chat), ReplayTransport(report), sleep=_no_wait)
-        judged = self._conclude(chat, attestation, signature, attestation.evaluated_at, replayed=True)
+        statement = run(self._statement_flow(place, chat), ReplayTransport(report), sleep=_no_wait)
+        judged = self._conclude(chat, attestation, statement, attestation.evaluated_at, replayed=True)
         return attrs.evolve(judged, evidence=attrs.evolve(report, exchange=chat))
 
-    def _place(self, attestation: AttestationVerdict, exchange: Exchange) -> SignaturePlace:
-        """Where to ask for the signature; refuses a verdict that does not speak for this verifier and the exchange."""
+    def _place(self, attestation: AttestationVerdict, exchange: Exchange) -> Any:
+        """Where to ask for the statement; refuses a verdict that does not speak for this verifier and the exchange."""
         ours = (self.provider, exchange.model, self.policy.digest, self.roots.digest)
         theirs = (attestation.provider, attestation.model, attestation.policy_digest, attestation.roots_digest)
         if theirs != ours or attestation.evidence is None:
@@ -191,20 +237,25 @@ class SignedExchangeVerifier(Verifier):
         self,
         exchange: Exchange,
         attestation: AttestationVerdict,
-        signature: ResponseSignature | Problem,
+        statement: Any,
         now: datetime | None,
         *,
         replayed: bool = False,
     ) -> VerifiedExchange:
+        claims = self._claims(statement, exchange, attestation)
         return conclude_exchange(
             exchange,
             attestation,
-            signature,
+            claims.signature,
+            upstream=claims.upstream,
             policy=self.policy,
             checks=self.exchange_checks,
-            gaps=self._exchange_gaps,
+            gaps=lambda signed_by, verdict: (*claims.gaps, *self._exchange_gaps(signed_by, verdict)),
             at=self.time(now),
-            seen_before=None if replayed else exchange in self.accepted_chats,
+            form=claims.form,
+            seen_before=None
+            if replayed
+            else self.accepted_chats.seen(exchange, None if claims.form is None else claims.form.mark),
             respelled_json=self.respelled_json,
         )
 

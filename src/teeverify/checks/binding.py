@@ -34,6 +34,10 @@ def report_data(subject: Subject, policy: Policy) -> Finding:
     del policy
     binding = subject.binding
     observed = need(binding.report_data)
+    if binding.first_half is None:
+        return info(
+            "not_demanded", "nothing was demanded of the first half of REPORTDATA", observed=observed[:32].hex()
+        )
     if isinstance(binding.first_half, Problem) and binding.first_half.kind is ProblemKind.INVALID:
         return failed("actions_hash", binding.first_half.detail)
     expected = need(binding.first_half)

@@ -93,8 +93,8 @@ class Check:
 
 _REGISTRY: dict[str, Check] = {}
 _THEMES = (
-    "evidence", "freshness", "tdx", "tcb", "binding", "dstack", "pins", "compose_pins", "gpu", "nitro", "enclave",
-    "channel", "receipt", "aci", "exchange", "upstream", "session",
+    "evidence", "freshness", "tdx", "tcb", "binding", "dstack", "dstack_config", "pins", "compose_pins", "gpu",
+    "nitro", "enclave", "channel", "receipt", "aci", "exchange", "upstream", "session",
 )  # fmt: skip
 
 

@@ -7,9 +7,7 @@ import hashlib
 from ..claims.dstack import DstackClaims, NamedLog
 from ..claims.problem import Problem, ProblemKind, need
 from ..claims.subject import Subject
-from ..errors import FormatError
 from ..formats.event_log import replay, runtime_digest
-from ..formats.mr_config import mr_config_v1, mr_config_v2, mr_config_version
 from ..formats.tdx_quote import TdReport
 from ..policy import Policy
 from .catalogue import Finding, check, failed, passed
@@ -158,96 +156,6 @@ def compose_event(subject: Subject, policy: Policy) -> Finding:
         if value is not None and need(value) != measured:
             return failed("stated_hash", f"{where} is not the measured compose hash", expected=measured.hex())
     return passed("the compose document has the measured hash", observed=measured.hex())
-
-
-@check(
-    "dstack.mr_config_id",
-    title="The TD was built for this compose document",
-    explanation=(
-        "The host fixes MRCONFIGID when it builds the TD, and the hardware reports it. dstack puts the compose hash "
-        "there and refuses to boot with another one. This ties the compose document to the TD without trusting the "
-        "event log."
-    ),
-    requires=("tdx.quote_signature",),
-    source=_DSTACK,
-    anchor="Intel root",
-    reasons={
-        "unset": "MRCONFIGID is zero, so the TD was not built for any compose document.",
-        "version": "MRCONFIGID is of a version that cannot be checked here.",
-        "other_config": "MRCONFIGID is not what the compose document gives.",
-    },
-)
-def mr_config_id(subject: Subject, policy: Policy) -> Finding:
-    del policy
-    claims = dstack_claims(subject)
-    observed = need(tdx_claims(subject).quote).report.mr_config_id
-    compose_hash = need(claims.app_compose).compose_hash
-    try:
-        version = mr_config_version(observed)
-        if version == 1:
-            expected = mr_config_v1(compose_hash)
-        elif version == 2:
-            identity = need(claims.identity)
-            provider = identity.key_provider
-            expected = mr_config_v2(compose_hash, identity.app_id, provider.name, provider.id)
-        else:
-            name = "unset" if version == 0 else "version"
-            return failed(name, f"MRCONFIGID has version {version}, 1 or 2 was expected", observed=observed.hex())
-    except FormatError as error:
-        return failed("version", str(error), observed=observed.hex())
-    if observed != expected:
-        return failed(
-            "other_config",
-            "MRCONFIGID is not what the compose document gives",
-            expected=expected.hex(),
-            observed=observed.hex(),
-        )
-    return passed(f"MRCONFIGID (version {version}) holds the compose hash", observed=observed.hex())
-
-
-@check(
-    "dstack.key_provider",
-    title="The application's keys come from a key management service",
-    explanation=(
-        "The app's keys are derived by a KMS. The measured key-provider event names its root key; the app certificate "
-        "in the report must chain to that root and be for this app. Which root is a good one is pin.kms_root."
-    ),
-    requires=("dstack.event_order",),
-    source="dstack KMS and RA-TLS certificates (OID 1.3.6.1.4.1.62397.1)",
-    anchor="Intel root, policy pin of the base image",
-    reasons={
-        "not_kms": "The keys do not come from a KMS.",
-        "stated_provider": "The report states another key provider than the measured one.",
-        "app_cert_chain": "The app certificate is not a chain signed link by link.",
-        "other_root": "The app certificate chains to another root than the measured KMS.",
-        "other_app": "The app certificate is for another app.",
-    },
-)
-def key_provider(subject: Subject, policy: Policy) -> Finding:
-    del policy
-    claims = dstack_claims(subject)
-    identity = need(claims.identity)
-    if identity.key_provider.name != "kms":
-        return failed(
-            "not_kms",
-            "the measured key provider is not a KMS",
-            expected="kms",
-            observed=identity.key_provider.name[:32],
-        )
-    stated = claims.stated.get("info.key_provider_info")
-    if stated is not None and need(stated) != identity.key_provider_payload:
-        return failed("stated_provider", "info.key_provider_info is not the measured key-provider event")
-    certificate = claims.app_certificate
-    if isinstance(certificate, Problem) and certificate.kind is ProblemKind.INVALID:
-        return failed("app_cert_chain", certificate.detail)
-    if certificate is None:
-        return passed("the measured key provider is a KMS")
-    certificate = need(certificate)
-    if certificate.root_spki != identity.key_provider.id:
-        return failed("other_root", "the app certificate does not chain to the measured KMS root")
-    if any(app_id != identity.app_id for app_id in certificate.app_ids):
-        return failed("other_app", "the app certificate is for another app than the measured one")
-    return passed("the measured KMS root issued the app certificate")
 
 
 @check(

@@ -10,7 +10,7 @@ from ..claims.problem import Problem, need
 from ..claims.subject import Subject
 from ..formats.pcr_hash import pcr_hash_of_table
 from ..policy import Policy
-from .catalogue import Finding, check, failed, not_applicable, passed, unevaluated
+from .catalogue import Finding, check, failed, info, not_applicable, passed, unevaluated
 
 __all__: list[str] = []
 
@@ -40,6 +40,7 @@ _GATEWAY = "OpenGradient tee-gateway, GET /signing-key and /v1/ohttp/config"
         "debug_image": "The registered image is one in debug mode.",
         "image_not_pinned": "The registered image is none that the policy pins.",
         "other_keys": "The contract holds another signing key or TLS certificate than the enclave shows.",
+        "recorded_word": "The answers of nodes are recorded ones, which prove nothing by themselves.",
         "root_replaced": "The contract judges registrations by another root than AWS's.",
     },
 )
@@ -58,9 +59,22 @@ def registry_entry(subject: Subject, policy: Policy) -> Finding:
             expected=str(policy.registry.quorum),
             observed=str(entry.agreeing),
         )
-    return next(_entry_faults(entry, subject, policy), None) or passed(
-        f"the contract lists the enclave as active ({entry.agreeing} of {entry.asked} nodes)"
+    wrong = next(_entry_faults(entry, subject, policy), None)
+    if wrong is not None:
+        return wrong
+    words = f"the contract lists the enclave as active ({entry.agreeing} of {entry.asked} nodes)"
+    if subject.recorded_at is None or _is_pinned(subject, policy):
+        return passed(words)
+    if policy.registry.assurance == "attested":
+        return info("recorded_word", f"{words}; a recorded answer of a node proves nothing by itself")
+    return unevaluated(
+        "recorded_word", f"{words}, by recorded answers, which anybody can write: pin the enclave's id as a signing key"
     )
+
+
+def _is_pinned(subject: Subject, policy: Policy) -> bool:
+    pins, keys = policy.pins.get(subject.role), subject.enclave
+    return keys is not None and pins is not None and need(keys.tee_id) in (pins.signing_keys or ())
 
 
 def _entry_faults(entry: RegistryClaims, subject: Subject, policy: Policy) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..claims.exchange import AttestedSigner, ExchangeSubject
 from ..claims.problem import Problem, ProblemKind, need
+from ..limits import CLOCK_SKEW, MAX_ANSWER_AGE
 from ..policy import Policy
 from .catalogue import Finding, check, failed, not_applicable, passed, unevaluated
 
@@ -193,7 +194,7 @@ def model(subject: ExchangeSubject, policy: Policy) -> Finding:
 )
 def first_seen(subject: ExchangeSubject, policy: Policy) -> Finding:
     del policy
-    if subject.chat_id is None:
+    if subject.chat_id is None and subject.form is None:
         return failed("no_chat_id", "the response carries no chat id and none was given: pass chat_id")
     if subject.stated_chat_id not in (None, subject.chat_id):
         return failed("other_chat_id", "the response carries another chat id than the one given")
@@ -202,6 +203,37 @@ def first_seen(subject: ExchangeSubject, policy: Policy) -> Finding:
     if subject.seen_before:
         return failed("replayed", "a chat with this id was accepted before: an old answer may have been served again")
     return passed("the chat id was not seen before")
+
+
+@check(
+    "exchange.window",
+    title="The answer was signed at the time of the exchange",
+    explanation=(
+        "Where the time is signed along with an answer, it must be that of the exchange: at most an hour ago and at "
+        "most five minutes ahead. An enclave's clock is set by nobody, so the window is wide; that an answer is not "
+        "accepted twice is exchange.first_seen."
+    ),
+    requires=("exchange.signature",),
+    source="OpenGradient TEEInferenceVerifier (window of the on-chain verifier)",
+    anchor="attested signing key",
+    reasons={
+        "too_old": "The answer was signed too long ago.",
+        "in_future": "The answer was signed in the future.",
+        "not_signed": "No time is signed along with the answer.",
+    },
+)
+def window(subject: ExchangeSubject, policy: Policy) -> Finding:
+    del policy
+    need(subject.signature)
+    if subject.form is None:
+        return not_applicable("not_signed", "no time is signed along with an answer")
+    made = subject.form.made_at
+    age, shown = (subject.evaluated_at - made).total_seconds(), f"{made:%Y-%m-%d %H:%M:%S} UTC"
+    if age > MAX_ANSWER_AGE:
+        return failed("too_old", f"the answer was signed more than {MAX_ANSWER_AGE} s before", observed=shown)
+    if age < -CLOCK_SKEW:
+        return failed("in_future", f"the answer was signed more than {CLOCK_SKEW} s ahead", observed=shown)
+    return passed(f"signed {shown}", observed=shown)
 
 
 @check(

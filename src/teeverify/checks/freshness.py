@@ -76,5 +76,5 @@ def _fresh_half(binding: BindingClaims) -> tuple[tuple[bytes, bytes], tuple[str,
     if binding.fresh_first_half is None:
         subject = "the second half of REPORTDATA is"
         return (binding.nonce, data[32:]), (f"{subject} our nonce", f"{subject} not our nonce")
-    subject, what = "the first half of REPORTDATA is", "the hash of our nonce and the key that is shown"
+    subject, what = "the first half of REPORTDATA is", binding.fresh_layout
     return (need(binding.fresh_first_half), data[:32]), (f"{subject} {what}", f"{subject} not {what}")

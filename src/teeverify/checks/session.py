@@ -38,7 +38,7 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
     pins = policy.pins.get(subject.role)
     if pins is None:
         return failed("role_not_pinned", f"the policy pins nothing for role {subject.role}, so any software would do")
-    enclave = subject.nitro is not None
+    enclave = subject.enclave is not None or subject.nitro is not None
     pinned, what = pins.is_pinned, "both base image and workload"
     if enclave:
         pinned, what = pins.is_enclave_pinned, "PCR0, PCR1 and PCR2 in every table of pcrs"
@@ -58,7 +58,7 @@ def policy_pinned(subject: Subject, policy: Policy) -> Finding:
         "compose_flags": subject.dstack,
         "signing_keys": subject.binding.signing_key,
         "tls_spki": subject.binding.tls_fingerprint,
-        "pcrs": subject.nitro,  # a TD has none
+        "pcrs": subject.nitro or subject.registry,  # a TD has none
         "custody_roots": subject.aci,
     }
     if enclave:  # which has no TD registers

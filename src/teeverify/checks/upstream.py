@@ -37,6 +37,7 @@ _ANCHOR = "attested signing key"
         "other_session": "The session that was served has another hash than the receipt cites.",
         "outside_window": "The request was served outside of the session's window.",
         "direct": "The attested service has no upstream.",
+        "not_asked": "The cited session was not asked for.",
         "serving_unproven": "The report says that there is no upstream, and nothing shows who says so.",
     },
 )

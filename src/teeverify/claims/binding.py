@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from attrs import frozen
 
 from ..formats.tdx_quote import TdxQuote
-from .problem import Problem
+from .problem import Problem, ProblemKind
 
-__all__ = ["BindingClaims", "ChannelClaims", "KemKey", "OhttpKey", "SigningKey"]
+__all__ = ["NO_REPORT_DATA", "BindingClaims", "ChannelClaims", "KemKey", "OhttpKey", "SigningKey"]
+
+NO_REPORT_DATA: Final = Problem(
+    kind=ProblemKind.UNAVAILABLE, code="no_report_data", detail="this kind of environment has no REPORTDATA"
+)
+"""Stands for REPORTDATA where there is none to speak of; a check that needs it stays unevaluated."""
 
 
 @frozen(kw_only=True)
@@ -50,26 +57,29 @@ class KemKey:
 
 @frozen(kw_only=True)
 class BindingClaims:
-    """What the two halves of REPORTDATA must be, and the keys that hang on them.
+    """The challenge, what the two halves of a quote's REPORTDATA must be for it, and the keys that hang on them.
 
     ``nonce`` is our challenge (32 bytes). ``asked_nonce`` is the nonce of the request that was really sent, and
-    ``echoed_nonces`` what the report says it answers. ``first_half`` is the expected first half of REPORTDATA, and
-    ``layout`` its name in words. Where the nonce is hashed into the first half, ``fresh_first_half`` is what that half
-    must be for our nonce, and ``second_half`` what the other half must be, None where that cannot be known; else the
-    second half is the nonce itself. ``sharing`` names, in words,
-    what this environment has in common with another one that it should have for itself. Sections that do not exist for
-    the role are None.
+    ``echoed_nonces`` what the report says it answers. ``first_half`` is the expected first half of REPORTDATA (None
+    where nothing is demanded of it), and ``layout`` its name in words. Where the first half answers the challenge,
+    ``fresh_first_half`` is what it must be for our nonce (``fresh_layout`` in words), and ``second_half`` what the
+    other half must be (``second_layout`` in words), None where that cannot be known; else the second half is the nonce
+    itself. ``sharing`` names, in words, what this environment has in common with another one that it should have for
+    itself. Sections that do not exist for the role are None. A Nitro enclave has no REPORTDATA: its document is in
+    `NitroClaims`.
     """
 
     nonce: bytes
     asked_nonce: bytes | Problem
     echoed_nonces: tuple[bytes | Problem, ...] = ()
     nonce_source: str | Problem | None = None
-    first_half: bytes | Problem
+    first_half: bytes | Problem | None = NO_REPORT_DATA
     fresh_first_half: bytes | Problem | None = None
+    fresh_layout: str = "the hash of our nonce and the key that is shown"
     second_half: bytes | Problem | None = None
-    layout: str
-    report_data: bytes | Problem
+    second_layout: str = "SHA-256 of the certificate's key"
+    layout: str = ""
+    report_data: bytes | Problem = NO_REPORT_DATA
     stated_report_data: bytes | Problem | None = None
     signing_key: SigningKey | Problem | None = None
     tls_fingerprint: bytes | Problem | None = None

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from ..formats.app_compose import AppCompose
 from ..formats.event_log import EventLog
+from ..formats.tdx_quote import TdxQuote
 from .problem import Problem
 
 __all__ = ["AppCertificate", "DstackClaims", "KeyProvider", "MeasuredIdentity", "NamedLog"]
@@ -35,7 +36,8 @@ class MeasuredIdentity:
 
     app_id and instance_id are 20 bytes (instance_id may be empty), compose_hash and os_image_hash 32 bytes.
     ``os_image_hash`` is None where the OS does not measure one. ``later_names`` are names of identity events that an
-    application appended after ``system-ready``, which count for nothing.
+    application appended after ``system-ready``, which count for nothing. ``init_script_hashes`` and
+    ``gpu_policy_hash`` (32 bytes) are measured by newer guests only.
     """
 
     app_id: bytes
@@ -45,17 +47,24 @@ class MeasuredIdentity:
     key_provider: KeyProvider
     key_provider_payload: bytes
     later_names: tuple[str, ...]
+    init_script_hashes: tuple[bytes, ...] = ()
+    gpu_policy_hash: bytes | None = None
 
 
 @frozen(kw_only=True)
 class AppCertificate:
     """The app certificate chain that the KMS issued, signatures verified.
 
-    ``root_spki`` is the DER SubjectPublicKeyInfo of its root; ``app_ids`` are the app ids in its certificates.
+    ``root_spki`` is the DER SubjectPublicKeyInfo of its root, ``leaf_spki`` that of its leaf; ``app_ids`` are the app
+    ids in its certificates, ``usages`` what leaf and CA are for (dstack's words, None where they do not say). ``quote``
+    is the one that the leaf carries about its own key, None where it carries none; its signature is not verified.
     """
 
     root_spki: bytes
     app_ids: tuple[bytes, ...]
+    leaf_spki: bytes = b""
+    usages: tuple[bytes | None, bytes | None] = (None, None)
+    quote: TdxQuote | Problem | None = None
 
 
 @frozen(kw_only=True)
@@ -65,7 +74,8 @@ class DstackClaims:
     ``logs`` holds every copy of the event log that the record shows, the most complete first. ``stated`` are the
     values that the report states about itself, by name, each as bytes or a Problem; nothing is believed because it
     stands there. ``memory_size`` is the guest's memory in bytes as ``vm_config`` states it, unmeasured: it may only
-    choose which value of RTMR0 the quote is held against. None where the record does not state one.
+    choose which value of RTMR0 the quote is held against. None where the record does not state one. ``mr_config`` is
+    the mr_config document (UTF-8) as it was served, None where the record holds none.
     """
 
     logs: tuple[NamedLog | Problem, ...]
@@ -74,3 +84,4 @@ class DstackClaims:
     app_certificate: AppCertificate | Problem | None
     stated: Mapping[str, bytes | Problem]
     memory_size: int | Problem | None = None
+    mr_config: bytes | Problem | None = None

@@ -30,7 +30,8 @@ class EnclaveClaims:
     """The keys that an enclave shows.
 
     ``signing_key`` is the DER SubjectPublicKeyInfo of the RSA key that signs answers, and ``tee_id`` (32 bytes) the id
-    computed from it. ``stated_ids`` are the ids that others say it has: the enclave, its key configuration. ``ohttp`` is None where no key to encrypt to is shown.
+    computed from it. ``stated_ids`` are the ids that others say it has: the enclave, its key configuration. ``ohttp``
+    is None where no key to encrypt to is shown.
     """
 
     signing_key: bytes | Problem = field(repr=False)

@@ -7,8 +7,9 @@ from datetime import datetime
 from attrs import field, frozen
 
 from .problem import Problem
+from .upstream import UpstreamClaims
 
-__all__ = ["AttestedSigner", "ExchangeSubject", "ResponseSignature"]
+__all__ = ["AttestedSigner", "ExchangeSubject", "ResponseSignature", "SignedForm"]
 
 
 @frozen(kw_only=True)
@@ -25,9 +26,10 @@ class AttestedSigner:
 class ResponseSignature:
     """A provider's signature over one exchange.
 
-    ``kind`` is what the provider calls it (``provider_tee`` or ``gateway``), None where it does not say. ``model`` is
-    None where the signed text names no model. Digests are 32 bytes. ``address`` is the signer that the answer claims,
-    and ``valid`` whether the signature is that signer's over exactly the signed text.
+    ``kind`` is what the provider calls it (``provider_tee`` or ``gateway``), None where it does not say, and
+    ``receipt`` for the receipt of an ACI service, which counts as a gateway. ``model`` is None where the signed text
+    names no model. Digests are 32 bytes. ``address`` is the signer that the answer claims, and ``valid`` whether the
+    signature is that signer's over exactly the signed text.
     """
 
     kind: str | None
@@ -41,7 +43,23 @@ class ResponseSignature:
     @property
     def signer_role(self) -> str:
         """The role whose key has to have signed: a signature that does not say its kind is the model's."""
-        return "gateway" if self.kind == "gateway" else "model"
+        if self.kind == "enclave":
+            return "enclave"
+        return "gateway" if self.kind in ("gateway", "receipt") else "model"
+
+
+@frozen(kw_only=True)
+class SignedForm:
+    """What a provider signs where that is not the SHA-256 of request and response.
+
+    The digests (32 bytes) are computed from our bytes. ``made_at`` is the aware time that was signed, and ``mark`` a
+    text that is the same for every copy of the signed answer.
+    """
+
+    request_digest: bytes
+    response_digest: bytes
+    made_at: datetime
+    mark: str
 
 
 @frozen(kw_only=True)
@@ -54,7 +72,8 @@ class ExchangeSubject:
     to its ``[DONE]``. ``stated_chat_id`` is the id inside the response, None where it cannot be read. ``signers`` are
     the signing keys of the attestation, whose outcome and end stand beside them. ``peer_fingerprint`` and
     ``attested_fingerprint`` are the SHA-256 of the TLS keys of our connection (None when unknown) and of the
-    attestation. ``seen_before`` is None where nothing remembers.
+    attestation. ``seen_before`` is None where nothing remembers. An INVALID ``signature`` is one by a signer that is
+    not known; ``upstream`` is None where the signature says nothing of the way behind the signer.
     """
 
     id: str = "exchange"
@@ -72,9 +91,11 @@ class ExchangeSubject:
     streamed: bool
     finished: bool
     signature: ResponseSignature | Problem
+    upstream: UpstreamClaims | Problem | None = None
     attestation_outcome: str
     attestation_expires_at: datetime | None
     signers: tuple[AttestedSigner, ...]
     seen_before: bool | None
+    form: SignedForm | None = None
     peer_fingerprint: bytes | None = None
     attested_fingerprint: bytes | None = field(default=None)

@@ -6,9 +6,12 @@ from datetime import datetime
 
 from attrs import field, frozen
 
+from .aci import AciClaims
 from .binding import BindingClaims, ChannelClaims
 from .dstack import DstackClaims
+from .enclave import EnclaveClaims, RegistryClaims
 from .gpu import GpuClaims
+from .nitro import NitroClaims
 from .problem import Problem, problems_in
 from .receipt import ReceiptClaims
 from .tdx import TdxClaims
@@ -41,6 +44,10 @@ class Subject:
     gpu: GpuClaims | None = None
     channel: ChannelClaims | None = None
     receipt: ReceiptClaims | None = None
+    aci: AciClaims | None = None
+    nitro: NitroClaims | None = None
+    enclave: EnclaveClaims | None = None
+    registry: RegistryClaims | Problem | None = None
     shape: str | None = None
     test_roots: bool = False
     problems: tuple[Problem, ...] = field(init=False, repr=False, eq=False)
@@ -48,5 +55,6 @@ class Subject:
 
     @problems.default
     def _find_problems(self) -> tuple[Problem, ...]:
-        sections = (self.record, self.binding, self.tdx, self.dstack, self.gpu, self.channel, self.receipt)
+        machine = (self.binding, self.tdx, self.dstack, self.gpu, self.nitro)
+        sections = (self.record, *machine, self.channel, self.receipt, self.aci, self.enclave, self.registry)
         return tuple(problem for section in sections for problem in problems_in(section))

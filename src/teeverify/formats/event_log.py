@@ -36,6 +36,9 @@ RUNTIME_NAMES: Final = frozenset(
         "key-provider",
         "storage-fs",
         "system-ready",
+        "init-script-hash",
+        "gpu-policy-hash",
+        "gpu-attestation",
     ]
 )
 """Names that dstack gives to events of RTMR3."""

@@ -15,7 +15,8 @@ from ..errors import FormatError
 
 __all__ = ["KEY_PROVIDER_KINDS", "mr_config_v1", "mr_config_v2", "mr_config_v3", "mr_config_version"]
 
-KEY_PROVIDER_KINDS: Final = {"none": 0, "local": 1, "kms": 2, "tpm": 3}
+KEY_PROVIDER_KINDS: Final = {"none": 0, "local": 1, "local-sgx": 1, "kms": 2, "tpm": 3}
+"""Byte of version 2 by name; guests measure the kind ``local`` under the name ``local-sgx``."""
 _TAIL: Final = bytes(15)
 
 

@@ -1,0 +1,133 @@
+"""Signed answers of OpenGradient's enclaves: from a request and its decrypted answer to claims, without any network."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Final
+
+from ..claims.exchange import ResponseSignature, SignedForm
+from ..claims.problem import Problem, ProblemKind
+from ..crypto.rsa import load_rsa_key, verify_pss
+from ..errors import FormatError
+from ..exchange import Exchange
+from ..flow import Flow
+from ..formats.opengradient_answer import SignedAnswer
+from ..formats.opengradient_request import GatewayRequest, chat_request
+from ..formats.opengradient_response import parse_chat_answer
+from ..formats.opengradient_stream import parse_stream
+from ..saved import SavedReport
+from ..signed_exchange import SignedClaims, SignedExchangeVerifier
+from ..verdict import AttestationVerdict, VerifiedExchange
+from .opengradient_claims import ALGORITHM
+
+__all__ = ["OpenGradientExchanges", "read_answer"]
+
+_GAPS: Final = (
+    "Not signed: which model answered, finish_reason, usage, images, citations, moderation, text beside tool calls.",
+    "The bytes of attachments are not in the signed request.",
+    "Text that is JSON of tool calls, and these tool calls, have one signature: finish_reason alone tells them apart.",
+    "Whether temperature, stop or tool_choice were honoured is not shown.",
+)
+
+
+class OpenGradientExchanges(SignedExchangeVerifier):
+    """The half of the verifier that judges answers: the plaintexts of requests and responses, inside the encryption."""
+
+    exchange_checks = (
+        "exchange.request_digest",
+        "exchange.response_digest",
+        "exchange.signature",
+        "exchange.signer_attested",
+        "exchange.window",
+        "exchange.first_seen",
+    )
+
+    def _signature_place(self, evidence: SavedReport) -> str:
+        """Answers carry their signatures along; there is nowhere to ask."""
+        del evidence
+        return self.origin
+
+    def _statement_flow(self, place: Any, exchange: Exchange) -> Flow[Any]:
+        del place
+        yield from ()
+        return _read(exchange)
+
+    def _claims(self, statement: Any, exchange: Exchange, attestation: AttestationVerdict) -> SignedClaims:
+        del exchange
+        if isinstance(statement, Problem):
+            return SignedClaims(signature=statement)
+        request, answer = statement
+        return _claims(request, answer, attestation)
+
+    def _mark(self, exchange: Exchange, judged: VerifiedExchange) -> str | None:
+        statement = _read(exchange)
+        if isinstance(statement, Problem):
+            return None
+        form = _claims(*statement, judged.attestation).form
+        return None if form is None else form.mark
+
+    def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
+        del signed_by, attestation
+        return _GAPS
+
+
+def read_answer(exchange: Exchange) -> SignedAnswer:
+    """The answer of an exchange, its output apart from what is unsigned; nothing is verified.
+
+    Raises:
+        FormatError: it is no answer to this request; the codes are those of `parse_chat_answer` and `parse_stream`,
+            and ``tool_not_offered``.
+    """
+    request = chat_request(exchange.request_body)
+    answer = parse_stream(exchange.response_body) if request.stream else parse_chat_answer(exchange.response_body)
+    called = {call.name for call in answer.tool_calls}
+    if answer.kind == "tool_calls" and not called <= request.tool_names:
+        raise FormatError("tool_not_offered", "the answer calls a tool that the request did not offer")
+    return answer
+
+
+def _read(exchange: Exchange) -> tuple[GatewayRequest, SignedAnswer] | Problem:
+    try:
+        return chat_request(exchange.request_body), read_answer(exchange)
+    except FormatError as error:
+        kind = ProblemKind.UNAVAILABLE if error.code == "answer_error" else ProblemKind.MALFORMED
+        return Problem(kind=kind, code=error.code, detail=str(error), where="answer")
+
+
+def _claims(request: GatewayRequest, answer: SignedAnswer, attestation: AttestationVerdict) -> SignedClaims:
+    fields = answer.fields
+    message = answer.message_hash(request.request_hash)
+    signature = ResponseSignature(
+        kind="enclave",
+        algorithm=ALGORITHM,
+        address=fields.tee_id,
+        model=None,
+        request_digest=fields.request_hash,
+        response_digest=fields.output_hash,
+        valid=_verifies(attestation, fields.tee_id, fields.signature, message),
+    )
+    try:
+        made_at = datetime.fromtimestamp(fields.timestamp, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        made_at = datetime.max.replace(tzinfo=timezone.utc)
+    form = SignedForm(
+        request_digest=request.request_hash,
+        response_digest=answer.output_hash,
+        made_at=made_at,
+        mark=f"{fields.tee_id.hex()} {message.hex()}",
+    )
+    unsigned = tuple(
+        f"Sent and not signed, so the enclave may have followed it unseen: {name[:60]}." for name in request.dropped[:8]
+    )
+    return SignedClaims(signature=signature, form=form, gaps=unsigned)
+
+
+def _verifies(attestation: AttestationVerdict, tee_id: bytes, signature: bytes, message: bytes) -> bool:
+    """Whether the key of that id signed; it is taken from the attestation, never from beside the answer."""
+    for subject in attestation.subjects:
+        for key in subject.attested_keys:
+            if (key.use, key.algorithm, key.address) == ("signing", ALGORITHM, tee_id.hex()):
+                return verify_pss(
+                    load_rsa_key(bytes.fromhex(key.public_key), what="the attested key"), signature, message
+                )
+    return False
