@@ -38,9 +38,29 @@ if TYPE_CHECKING:
     )
     from .exchange import Exchange
     from .flow import Request, Response, Transport
-    from .policy import BaseImage, ExchangePolicy, GpuPolicy, Policy, ReferenceValues, TcbPolicy, Waiver
+    from .policy import (
+        AcpiTables,
+        BaseImage,
+        ComposeFlags,
+        ExchangePolicy,
+        GpuPolicy,
+        Policy,
+        ReferenceValues,
+        RegistryPolicy,
+        TcbPolicy,
+        Waiver,
+    )
     from .protocol import ConfidentialVerifier
+    from .providers.aci import AciVerifier
+    from .providers.chutes import ChutesVerifier
+    from .providers.chutes_chain import ChutesChainVerifier
+    from .providers.dstack_app import DstackVerifier
+    from .providers.nanogpt import NanoGptVerifier
     from .providers.near import NearVerifier
+    from .providers.opengradient import OpenGradientVerifier
+    from .providers.phala import PhalaVerifier
+    from .providers.venice import VeniceVerifier
+    from .providers.vllm_proxy import VllmProxyVerifier
     from .registry import VerifierRegistry, register_verifier, verifier_for
     from .requests_transport import RequestsTransport
     from .roots import TrustRoots
@@ -53,14 +73,20 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "AciVerifier",
+    "AcpiTables",
     "AnswerTooLongError",
     "AsyncVerifier",
     "AttestationVerdict",
     "AttestedKey",
     "BaseImage",
     "CheckResult",
+    "ChutesChainVerifier",
+    "ChutesVerifier",
+    "ComposeFlags",
     "ConfidentialVerifier",
     "ConfigurationError",
+    "DstackVerifier",
     "EndorsementCache",
     "Exchange",
     "ExchangePolicy",
@@ -70,13 +96,17 @@ __all__ = [
     "InputError",
     "KeyMismatchError",
     "MockTransport",
+    "NanoGptVerifier",
     "NearVerifier",
     "NotRecordedError",
+    "OpenGradientVerifier",
     "Outcome",
+    "PhalaVerifier",
     "Policy",
     "PolicyError",
     "RecordingTransport",
     "ReferenceValues",
+    "RegistryPolicy",
     "RejectedError",
     "ReplayTransport",
     "Request",
@@ -93,11 +123,13 @@ __all__ = [
     "TrustRoots",
     "UnknownCheckError",
     "UnknownProviderError",
+    "VeniceVerifier",
     "VerdictCache",
     "VerificationError",
     "VerifiedExchange",
     "Verifier",
     "VerifierRegistry",
+    "VllmProxyVerifier",
     "Waiver",
     "__version__",
     "pinned_context",
@@ -111,7 +143,10 @@ _BY_HOME = {
         "NotRecordedError PolicyError RejectedError SavedReportError TeeverifyError TransportError UnknownCheckError "
         "UnknownProviderError VerificationError"
     ),
-    "policy": "BaseImage ExchangePolicy GpuPolicy Policy ReferenceValues TcbPolicy Waiver",
+    "policy": (
+        "AcpiTables BaseImage ComposeFlags ExchangePolicy GpuPolicy Policy ReferenceValues RegistryPolicy TcbPolicy "
+        "Waiver"
+    ),
     "verdict": "AttestationVerdict AttestedKey CheckResult Outcome Status SubjectVerdict VerifiedExchange",
     "registry": "VerifierRegistry register_verifier verifier_for",
     "transport": "MockTransport RecordingTransport ReplayTransport",
@@ -121,7 +156,16 @@ _BY_HOME = {
     "endorsement_cache": "EndorsementCache",
     "exchange": "Exchange",
     "protocol": "ConfidentialVerifier",
+    "providers.aci": "AciVerifier",
+    "providers.chutes": "ChutesVerifier",
+    "providers.chutes_chain": "ChutesChainVerifier",
+    "providers.dstack_app": "DstackVerifier",
+    "providers.nanogpt": "NanoGptVerifier",
     "providers.near": "NearVerifier",
+    "providers.opengradient": "OpenGradientVerifier",
+    "providers.phala": "PhalaVerifier",
+    "providers.venice": "VeniceVerifier",
+    "providers.vllm_proxy": "VllmProxyVerifier",
     "requests_transport": "RequestsTransport",
     "roots": "TrustRoots",
     "saved": "SavedReport",

@@ -17,7 +17,7 @@ from ..policy import Policy
 from ..roots import TrustRoots
 from ..saved import SavedReport
 from ..transport import ReplayTransport
-from ..verdict import SubjectVerdict
+from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive
 from .opengradient_claims import derive_subjects
 from .opengradient_exchange import OpenGradientExchanges
