@@ -212,7 +212,7 @@ def test_live_use_needs_the_url() -> None:
 
 @pytest.mark.parametrize("url", ["https://proxy.example", "https://proxy.example/", "https://proxy.example:8443/a/v1/"])
 def test_base_urls(url: str) -> None:
-    assert verifier(policy(), url=url).origin == url.rstrip("/")
+    assert verifier(policy(), url=url).origin == "/".join(url.split("/")[:3])
 
 
 def test_verdicts_of_another_form_are_not_taken_from_the_cache() -> None:

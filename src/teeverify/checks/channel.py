@@ -32,7 +32,7 @@ def tls_spki(subject: Subject, policy: Policy) -> Finding:
         return not_applicable("other_hop", "our connection does not end at this machine")
     if subject.binding.tls_fingerprint is None:
         return unevaluated(
-            "not_bound", "the report was asked for without the TLS key; ask with include_tls_fingerprint=true"
+            "not_bound", "the report was asked for without the TLS key: ask for the TLS-bound form"
         )
     expected = need(subject.binding.tls_fingerprint).hex()
     observed = need(subject.channel.peer_fingerprint).hex()

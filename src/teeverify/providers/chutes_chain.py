@@ -29,7 +29,6 @@ from .chutes_chain_wire import (
     ChainAsked,
     asks_for_chain,
     chain_asked,
-    chain_origin,
     chain_url,
     proxy_records,
     section,
@@ -39,6 +38,7 @@ from .chutes_claims import derive_subjects as derive_instances
 from .chutes_flow import endorsed
 from .chutes_gateway import is_wrapped, read_wrapped
 from .chutes_wire import ChutesAsked, ChutesRecord, is_chute_id
+from .front_wire import base_url, origin_of
 from .report_checks import GPU_CHECKS, RECORD_CHECKS, SIGNING_CHECKS
 from .report_claims import ReportSession
 from .report_claims import derive_subjects as derive_proxy
@@ -108,10 +108,10 @@ class ChutesChainVerifier(Verifier):
         super().__init__(policy, **options)
         if mode not in ("passthrough", "proxy") or algorithm not in ("ecdsa", "ed25519"):
             raise ConfigurationError(f"mode {mode[:40]!r} with algorithm {algorithm[:40]!r} is not known")
-        self._base = None if url is None else chain_origin(url)
+        self._base = None if url is None else base_url(url)
         self._mode, self._algorithm = mode, algorithm
-        self.origin = self._base or ""
-        self.asked_form = f"{mode}, {algorithm}"
+        self.origin = "" if self._base is None else origin_of(self._base)
+        self.asked_form = f"{mode}, {algorithm}, {self._base or ''}"
 
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
         """See `Verifier.session_flow`."""

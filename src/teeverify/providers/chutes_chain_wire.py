@@ -7,24 +7,23 @@ what only one of them has is optional here, unless a judgement rests on it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 import attrs
 from attrs import frozen
 
 from ..claims.problem import Problem, ProblemKind
-from ..errors import ConfigurationError, FormatError
-from ..formats.encodings import decode_hex
+from ..errors import FormatError
 from ..formats.strict_json import JsonValue
+from .front_wire import Front
 from .report_records import ReportAsked, ReportRecord, model_record, with_copies
 
-__all__ = ["ChainAsked", "asks_for_chain", "chain_asked", "chain_origin", "chain_url", "proxy_records", "section"]
+__all__ = ["ChainAsked", "asks_for_chain", "chain_asked", "chain_url", "proxy_records", "section"]
 
 _PATH: Final = "/attestation/chain"
-_ORIGIN: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?\Z")
+_FRONT: Final = Front(provider="chutes-chain", base=None, path=_PATH, names_algorithm=True)
 _MODES: Final = ("passthrough", "proxy")
 
 
@@ -36,18 +35,6 @@ class ChainAsked(ReportAsked):
     mode: str
 
 
-def chain_origin(url: str) -> str:
-    """A proxy's base URL, such as ``https://my-cvm.example/v1``, without a slash at its end.
-
-    Raises:
-        ConfigurationError: it is not an https URL of a host with an optional path.
-    """
-    base = url.rstrip("/")
-    if not _ORIGIN.match(base):
-        raise ConfigurationError(f"{url[:100]!r} is no base URL, one like https://my-cvm.example/v1 was expected")
-    return base
-
-
 def chain_url(base: str, *, model: str, nonce: bytes, algorithm: str, mode: str) -> str:
     """URL of a chain request; ``nonce`` is 32 bytes."""
     return (
@@ -57,44 +44,27 @@ def chain_url(base: str, *, model: str, nonce: bytes, algorithm: str, mode: str)
 
 def asks_for_chain(url: str) -> bool:
     """True for the URL of a chain request, on whatever host."""
-    try:
-        return urlsplit(url).path.endswith(_PATH)
-    except ValueError:
-        return False
+    return _FRONT.asks(url)
 
 
 def chain_asked(url: str) -> ChainAsked:
     """Read what a chain request asked for out of its URL.
 
     Raises:
-        FormatError: ``not_chain_request``.
+        FormatError: ``not_report_request``.
     """
-    try:
-        parts = urlsplit(url)
-        pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
-    except ValueError:
-        raise FormatError("not_chain_request", "the chain request's URL cannot be read") from None
-    query = dict(pairs)
-    if parts.scheme != "https" or not asks_for_chain(url) or parts.fragment or len(query) != len(pairs):
-        raise FormatError("not_chain_request", "the recorded request is no chain request over https")
-    mode, algorithm = query.get("verify_mode", "proxy"), query.get("signing_algo", "ecdsa")
-    if mode not in _MODES or algorithm not in ("ecdsa", "ed25519") or not query.get("model"):
-        raise FormatError("not_chain_request", "the chain request names no model, or a mode or algorithm that is none")
-    nonce: bytes | Problem
-    try:
-        nonce = decode_hex(query.get("nonce"), what="the nonce of the chain request", size=32)
-        if query["nonce"] != query["nonce"].lower():
-            raise FormatError("not_hex", "the nonce of the chain request is not in lower case")
-    except FormatError as error:
-        nonce = Problem(kind=ProblemKind.INVALID, code="no_client_nonce", detail=str(error), where="request")
+    asked = _FRONT.asked(url)
+    mode = dict(parse_qsl(url.partition("?")[2], keep_blank_values=True)).get("verify_mode", "proxy")
+    if mode not in _MODES or isinstance(asked.algorithm, Problem):
+        raise FormatError("not_report_request", "the chain request names a mode or an algorithm that is none")
     return ChainAsked(
         url=url,
-        origin=f"https://{parts.netloc}",
-        nonce=nonce,
-        algorithm=algorithm,
+        origin=asked.origin,
+        nonce=asked.nonce,
+        algorithm=asked.algorithm,
         tls_bound=False,
         channel_role=None,
-        model=query["model"],
+        model=asked.model,
         mode=mode,
     )
 

@@ -100,11 +100,16 @@ def _row(number: int, entry: JsonValue) -> _Row:
     label = _label(entry)
     if label is None:
         raise FormatError("label", "it has no version and name of a usual form")
-    registers = {
-        "mrtd": decode_hex(entry.get("mrtd"), what="its mrtd", size=48),
-        **_runtime(entry.get("runtime_rtmrs")),
-    }
-    return _Row(number=number, label=label, image=BaseImage(label=label, **registers), gpu_count=_gpu_count(entry))
+    runtime = _runtime(entry.get("runtime_rtmrs"))
+    image = BaseImage(
+        label=label,
+        mrtd=decode_hex(entry.get("mrtd"), what="its mrtd", size=48),
+        rtmr0=runtime["rtmr0"],
+        rtmr1=runtime["rtmr1"],
+        rtmr2=runtime["rtmr2"],
+        rtmr3=runtime["rtmr3"],
+    )
+    return _Row(number=number, label=label, image=image, gpu_count=_gpu_count(entry))
 
 
 def _label(entry: JsonValue) -> str | None:

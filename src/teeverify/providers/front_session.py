@@ -21,7 +21,7 @@ from .chutes_claims import derive_subjects as derive_instances
 from .chutes_flow import endorsed
 from .chutes_gateway import read_wrapped
 from .chutes_wire import ChutesAsked
-from .front_wire import FrontAsked, shape_of
+from .front_wire import Front, FrontAsked, shape_of
 from .report_claims import ReportSession
 from .report_claims import derive_subjects as derive_machines
 from .report_flow import collected, uncollected
@@ -44,9 +44,10 @@ class FrontSession:
 
 
 def session_flow(
-    asked: FrontAsked, *, provider: str, nonce: bytes, model: str, with_nras: bool, headers: Mapping[str, str]
+    asked: FrontAsked, *, front: Front, nonce: bytes, model: str, with_nras: bool, headers: Mapping[str, str]
 ) -> Flow[FrontSession]:
     """The report, then all endorsements in one batch. ``headers`` go with the report request and to nobody else."""
+    provider = front.provider
     request = Request(
         method="GET",
         url=asked.url,
@@ -61,14 +62,14 @@ def session_flow(
         assert isinstance(problem, Problem)  # for the type checker
         return unusable_session(problem, asked, provider=provider, nonce=nonce, model=model)
     shape = shape_of(document)
+    if shape not in front.shapes:
+        return unusable_session(_unsupported(shape), asked, provider=provider, nonce=nonce, model=model)
     if shape == "chutes":
         behind = ChutesAsked(chute="", nonce=asked.nonce)
         named = _named(asked, model)
         records = tuple(attrs.evolve(one, problems=(*one.problems, *named)) for one in read_wrapped(document))
         session = yield from endorsed(behind, records, nonce=nonce, model=model, with_nras=with_nras)
         return FrontSession(shape=shape, inner=session)
-    if shape not in ("dstack", "near"):
-        return unusable_session(_unsupported(shape), asked, provider=provider, nonce=nonce, model=model)
     machines = _machines(document, shape, asked, model)
     return FrontSession(
         shape=shape,
@@ -145,7 +146,7 @@ def _twice(members: Mapping[str, JsonValue]) -> tuple[Problem, ...]:
     ]
     return tuple(
         Problem(
-            kind=ProblemKind.INVALID,
+            kind=ProblemKind.MALFORMED,  # two programs would read two values; evidence.wellformed cannot be waived
             code="copies_differ",
             detail=f"{one} and {other} of the report differ, and both should be the same value",
             where="report",
@@ -177,6 +178,10 @@ def _other_model(detail: str) -> Problem:
 
 
 def _unsupported(shape: str) -> Problem:
+    """A known shape that is not judged here leaves everything open; a report without any evidence is incomplete."""
+    if shape == "unknown":
+        detail = "the report shows no evidence of any kind that is known"
+        return Problem(kind=ProblemKind.ABSENT, code="no_evidence", detail=detail, where="report")
     advice = "; AciVerifier judges such gateways" if shape == "aci" else ""
     detail = f"the report has the shape {shape!r}, which is not judged behind this front{advice}"
     return Problem(kind=ProblemKind.UNAVAILABLE, code="shape_not_supported", detail=detail, where="report")

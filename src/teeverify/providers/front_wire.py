@@ -9,19 +9,22 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import parse_qsl, quote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 from attrs import frozen
 
 from ..claims.problem import Problem, ProblemKind
-from ..errors import ConfigurationError, FormatError
+from ..errors import ConfigurationError, FormatError, TransportError
 from ..formats.encodings import decode_hex
 from ..formats.strict_json import JsonValue
+from ..origin import target_of
 from .report_records import ReportAsked
 
-__all__ = ["Front", "FrontAsked", "base_url", "shape_of"]
+__all__ = ["Front", "FrontAsked", "base_url", "origin_of", "shape_of"]
 
 _BASE: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~/-]{0,200})?\Z")
+_QUERY: Final = re.compile(r"[!\"$-~]*\Z")
+"""Printable ASCII without the mark of a fragment."""
 _ALGORITHMS: Final = ("ecdsa", "ed25519")
 
 
@@ -38,13 +41,15 @@ class Front:
 
     ``base`` is its URL up to the path, None where the caller chooses it. ``names_algorithm`` says that the request
     names the signing algorithm; else it is ecdsa. ``tls_form`` says that it can ask for the form of REPORTDATA that
-    binds the TLS key. ``prefixed_keys`` says that ecdsa keys may carry the prefix 04.
+    binds the TLS key. ``prefixed_keys`` says that ecdsa keys may carry the prefix 04. ``shapes`` are those that a
+    report of it may have at all; which of them will do is the policy's decision.
     """
 
     provider: str
     base: str | None
     path: str
     names_algorithm: bool
+    shapes: tuple[str, ...] = ("dstack", "near", "chutes")
     tls_form: bool = False
     prefixed_keys: bool = False
 
@@ -57,13 +62,11 @@ class Front:
 
     def asks(self, url: str) -> bool:
         """True for the URL of a report request to this kind of endpoint."""
-        try:
-            parts = urlsplit(url)
-        except ValueError:
+        place, mark, _ = url.partition("?")
+        base = place.removesuffix(self.path)
+        if not mark or base == place:
             return False
-        if self.base is not None:
-            return url.startswith(f"{self.base}{self.path}?")
-        return parts.scheme == "https" and parts.path.endswith(self.path)
+        return base == self.base if self.base is not None else _is_base(base)
 
     def asked(self, url: str) -> FrontAsked:
         """Read what a request asked for out of its URL.
@@ -71,17 +74,17 @@ class Front:
         Raises:
             FormatError: ``not_report_request``.
         """
+        place, _, text = url.partition("?")
         try:
-            parts = urlsplit(url)
-            pairs = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
+            pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, max_num_fields=16)
         except ValueError:
             raise FormatError("not_report_request", "the report's URL cannot be read") from None
         query = dict(pairs)
-        if not self.asks(url) or parts.fragment or len(query) != len(pairs) or not query.get("model"):
+        if not self.asks(url) or not _QUERY.match(text) or len(query) != len(pairs) or not query.get("model"):
             raise FormatError("not_report_request", f"the recorded request is no report request of {self.provider}")
         return FrontAsked(
             url=url,
-            origin=f"https://{parts.netloc}",
+            origin=origin_of(place.removesuffix(self.path)),
             nonce=_nonce(query.get("nonce")),
             algorithm=self._algorithm(query),
             tls_bound=self.tls_form and query.get("version") == "2",
@@ -105,9 +108,21 @@ def base_url(url: str) -> str:
         ConfigurationError: it is not an https URL of a host with an optional path.
     """
     base = url.rstrip("/")
-    if not _BASE.match(base):
+    if not _is_base(base):
         raise ConfigurationError(f"{url[:100]!r} is no base URL, one like https://my-cvm.example/v1 was expected")
     return base
+
+
+def origin_of(base: str) -> str:
+    """Scheme and host of a base URL."""
+    return str(target_of(base).origin)
+
+
+def _is_base(base: str) -> bool:
+    try:
+        return _BASE.match(base) is not None and bool(origin_of(base))
+    except TransportError:
+        return False
 
 
 def shape_of(document: Mapping[str, JsonValue]) -> str:

@@ -19,7 +19,7 @@ from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive, Verifier
 from .chutes import INSTANCE_CHECKS, INSTANCE_GAPS, instances_in_words
 from .front_session import FrontSession, derive_subjects, session_flow, unusable_session
-from .front_wire import Front, FrontAsked, base_url
+from .front_wire import Front, FrontAsked, base_url, origin_of
 from .near_boundary import boundary_in_words
 from .report_checks import GPU_CHECKS, RECORD_CHECKS, SIGNING_CHECKS
 
@@ -85,17 +85,28 @@ class FrontVerifier(Verifier):
             raise ConfigurationError(f"{self.provider} cannot be asked for the TLS-bound form: leave tls_bound out")
         self._base = self.front.base if url is None else base_url(url)
         self._algorithm, self._tls_bound = algorithm, tls_bound
-        self.origin = self._base or ""
-        self.asked_form = f"{algorithm}{', TLS-bound' if tls_bound else ''}"
+        self.origin = "" if self._base is None else origin_of(self._base)
+        self.asked_form = f"{self._base} {algorithm}{', TLS-bound' if tls_bound else ''}"
+
+    @property
+    def base_url(self) -> str:
+        """The URL that OpenAI clients are given, such as ``https://my-cvm.example/v1``.
+
+        Raises:
+            ConfigurationError: it is not known.
+        """
+        if self._base is None:
+            raise ConfigurationError("the base URL of the proxy is not known: pass url")
+        return self._base
 
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
         """See `Verifier.session_flow`."""
-        if self._base is None:
-            raise ConfigurationError("the base URL of the proxy is not known: pass url")
-        url = self.front.url(self._base, model=model, nonce=nonce, algorithm=self._algorithm, tls_bound=self._tls_bound)
+        url = self.front.url(
+            self.base_url, model=model, nonce=nonce, algorithm=self._algorithm, tls_bound=self._tls_bound
+        )
         session = yield from session_flow(
             self.front.asked(url),
-            provider=self.provider,
+            front=self.front,
             nonce=nonce,
             model=model,
             with_nras=self.policy.gpu.nras != "ignore",
@@ -151,7 +162,7 @@ def _replayed(front: Front, report: SavedReport, *, with_nras: bool) -> FrontSes
         return unusable_session(
             asked, _asked_by_default(front, report), provider=front.provider, nonce=nonce, model=model
         )
-    flow = session_flow(asked, provider=front.provider, nonce=nonce, model=model, with_nras=with_nras, headers={})
+    flow = session_flow(asked, front=front, nonce=nonce, model=model, with_nras=with_nras, headers={})
     return run(flow, ReplayTransport(report))
 
 

@@ -33,6 +33,8 @@ RECORD_CHECKS: Final = (
     "pin.compose",
     "pin.kms_root",
     "pin.os_image",
+    "pin.images_by_digest",
+    "pin.compose_flags",
     "pin.reference_current",
     "policy.pinned",
     "saved.recorded_at",

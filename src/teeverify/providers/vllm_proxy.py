@@ -30,7 +30,7 @@ class VllmProxyVerifier(SigningFrontVerifier):
     provider = "vllm-proxy"
     front = Front(
         provider="vllm-proxy", base=None, path="/attestation/report", names_algorithm=True, tls_form=True,
-        prefixed_keys=True,
+        prefixed_keys=True, shapes=("dstack",),
     )  # fmt: skip
     applicable: Mapping[str, tuple[str, ...]] = {
         **FRONT_CHECKS,

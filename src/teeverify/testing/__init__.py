@@ -24,6 +24,7 @@ from .chain import ChainSession
 from .chain_policy import chain_policy
 from .chutes import ChutesSession
 from .chutes_policy import chutes_policy
+from .dstack_app import DstackApp, dstack_policy
 from .front import FrontSession, front_policy
 from .front_transport import FrontTransport
 from .near import CLOUD_HOST, DIRECT_HOST, MODEL, RECORDED_AT, NearSession
@@ -40,6 +41,7 @@ __all__ = [
     "RECORDED_AT",
     "ChainSession",
     "ChutesSession",
+    "DstackApp",
     "FrontSession",
     "FrontTransport",
     "NearSession",
@@ -47,6 +49,7 @@ __all__ = [
     "SimulatedTee",
     "chain_policy",
     "chutes_policy",
+    "dstack_policy",
     "front_policy",
     "near_policy",
     "root_files",

@@ -7,6 +7,7 @@ import json
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
+from teeverify.errors import NotRecordedError
 from teeverify.flow import Request, Response
 from teeverify.saved import SavedReport
 from teeverify.transport import ReplayTransport
@@ -39,7 +40,7 @@ class FrontTransport:
         self.provider, self.shape, self.options = provider, shape, options
         self.signatures: dict[str, bytes] = {}
         self.asked: list[Request] = []
-        self._replay = self._made(None)
+        self._replay: ReplayTransport | None = None
 
     def session(self, nonce: bytes | None = None) -> FrontSession:
         """The session for one nonce (32 bytes)."""
@@ -49,7 +50,7 @@ class FrontTransport:
         """Answer one request.
 
         Raises:
-            NotRecordedError: nobody here answers such a request.
+            NotRecordedError: nobody here answers such a request, or no report was asked for yet.
         """
         self.asked.append(request)
         parts = urlsplit(request.url)
@@ -61,9 +62,11 @@ class FrontTransport:
             found = self.signatures.get(parts.path.rpartition("/")[2])
             body = b'{"error":"not_found"}' if found is None else found
             return Response(status=404 if found is None else 200, headers={}, body=body)
+        if self._replay is None:
+            raise NotRecordedError("no report was asked for yet, so there is nothing to endorse")
         return self._replay.send(request)
 
-    def _made(self, nonce: bytes | None) -> ReplayTransport:
+    def _made(self, nonce: bytes) -> ReplayTransport:
         document = json.dumps(self.session(nonce).saved()).encode()
         return ReplayTransport(SavedReport.from_bytes(document))
 

@@ -1,7 +1,7 @@
 """A dstack key management service: its root, and the certificate chain that it gives to an application.
 
-Object identifiers are those of the dstack project (arc 1.3.6.1.4.1.62397.1): 3 is the app id, 4 the
-certificate's usage.
+Object identifiers are those of the dstack project (arc 1.3.6.1.4.1.62397.1): 1 is a quote about the certificate's key,
+3 the app id, 4 the certificate's usage.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from .certificates import (
 from .der import octets
 from .keys import KeyRing
 
-__all__ = ["APP_ID_OID", "USAGE_OID", "app_certificates", "kms_root"]
+__all__ = ["APP_ID_OID", "QUOTE_OID", "USAGE_OID", "app_certificates", "kms_root"]
 
+QUOTE_OID: Final = "1.3.6.1.4.1.62397.1.1"
 APP_ID_OID: Final = "1.3.6.1.4.1.62397.1.3"
 USAGE_OID: Final = "1.3.6.1.4.1.62397.1.4"
 _SINCE: Final = day("1975-01-01")
@@ -47,8 +48,14 @@ def kms_root(keys: KeyRing, label: str = "kms") -> Issued:
     )
 
 
-def app_certificates(keys: KeyRing, kms: Issued, app_id: bytes, label: str) -> tuple[Issued, Issued, Issued]:
-    """Leaf, application CA and KMS root. ``label`` separates the keys of several applications."""
+def app_certificates(
+    keys: KeyRing, kms: Issued, app_id: bytes, label: str, *, quote: bytes | None = None, usage: bytes = b"app:custom"
+) -> tuple[Issued, Issued, Issued]:
+    """Leaf, application CA and KMS root. ``label`` separates the keys of several applications.
+
+    ``quote`` is put into the leaf; its key is ``keys.p256(f"{label}/app-leaf")``. ``usage`` is what the leaf is for.
+    """
+    quoted = [] if quote is None else [opaque_extension(QUOTE_OID, octets(quote))]
     ca_key, leaf_key = keys.p256(f"{label}/app-ca"), keys.p256(f"{label}/app-leaf")
     app_ca = issue(
         subject=name(("O", "Dstack"), ("CN", "Dstack App CA")),
@@ -76,7 +83,8 @@ def app_certificates(keys: KeyRing, kms: Issued, app_id: bytes, label: str) -> t
             key_usage(sign=True),
             (x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), False),
             opaque_extension(APP_ID_OID, octets(app_id)),
-            opaque_extension(USAGE_OID, octets(b"app:custom")),
+            opaque_extension(USAGE_OID, octets(usage)),
+            *quoted,
         ],
     )
     return leaf, app_ca, kms

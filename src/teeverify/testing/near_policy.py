@@ -9,7 +9,7 @@ from attrs import field, frozen
 from .enclave import Enclave
 from .near import NearSession
 
-__all__ = ["PolicyText", "near_policy"]
+__all__ = ["PolicyText", "enclave_pins", "near_policy"]
 
 
 @frozen(kw_only=True)
@@ -61,7 +61,7 @@ def near_policy(session: NearSession, text: PolicyText | None = None) -> str:
         'mode = "all"',
     ]
     for role, enclave in roles:
-        lines += ["", *_pins(role, enclave, text)]
+        lines += ["", *enclave_pins(role, enclave, text)]
     for check, role in text.waive:
         lines += [
             "",
@@ -74,7 +74,8 @@ def near_policy(session: NearSession, text: PolicyText | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pins(role: str, enclave: Enclave, text: PolicyText) -> Iterable[str]:
+def enclave_pins(role: str, enclave: Enclave, text: PolicyText) -> Iterable[str]:
+    """The lines that pin what one TD shows."""
     boot = enclave.boot
     rtmr0, rtmr1, rtmr2, _ = boot.registers()
     yield f"[pins.{role}]"

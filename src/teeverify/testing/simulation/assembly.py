@@ -12,6 +12,7 @@ from teeverify.testing.keys import KeyRing
 from .deployment import Deployment
 from .endorsers import EndorserRoutes
 from .fault_box import FaultBox
+from .front import EndorsedFront
 from .site import SimulatedSite
 from .tls import CertificateShelf
 
@@ -36,7 +37,9 @@ def assembled_site(
         front=front,
         endorsers=EndorserRoutes(
             keys=keys, desk=front.desk, devices=front.devices, clock=clock, judges=front.judges_unseen
-        ),
+        )
+        if isinstance(front, EndorsedFront)
+        else None,
         latency=latency,
         box=box,
     )

@@ -11,7 +11,7 @@ from .endorsers import EndorserRoutes
 from .fault import Fault
 from .fault_box import FaultBox
 from .front import Front
-from .hosts import INTEL, INTEL_HOSTS, LOCAL_NAMES, NVIDIA, NVIDIA_HOSTS, endorser_of
+from .hosts import INTEL, INTEL_HOSTS, NVIDIA, NVIDIA_HOSTS, endorser_of
 from .messages import HttpRequest, Reply, error_reply
 from .server import Connection
 from .stream import UNKNOWN_NAME, Greeting
@@ -28,7 +28,7 @@ class SimulatedSite:
         keys: where the keys of Intel's and NVIDIA's hosts come from.
         shelf: the TLS certificates.
         front: the provider.
-        endorsers: Intel and NVIDIA.
+        endorsers: Intel and NVIDIA, where they are asked at all.
         latency: seconds before each answer.
         box: takes the fault of the moment.
     """
@@ -39,17 +39,19 @@ class SimulatedSite:
         keys: KeyRing,
         shelf: CertificateShelf,
         front: Front[Any],
-        endorsers: EndorserRoutes,
+        endorsers: EndorserRoutes | None,
         latency: float,
         box: FaultBox[Any],
     ) -> None:
         self._shelf, self._front, self._endorsers, self._latency, self._box = shelf, front, endorsers, latency, box
         self._changing = threading.Lock()
         self._busy = BusyOnce()
-        self._endorser_identities = {
-            INTEL: TlsIdentity(keys.p256("tls/intel"), INTEL_HOSTS),
-            NVIDIA: TlsIdentity(keys.p256("tls/nvidia"), NVIDIA_HOSTS),
-        }
+        self._endorser_identities = {}
+        if endorsers is not None:
+            self._endorser_identities = {
+                INTEL: TlsIdentity(keys.p256("tls/intel"), INTEL_HOSTS),
+                NVIDIA: TlsIdentity(keys.p256("tls/nvidia"), NVIDIA_HOSTS),
+            }
 
     def use(self, fault: Fault | None) -> None:
         """Show a fault from now on.
@@ -64,7 +66,7 @@ class SimulatedSite:
 
     def greet(self, server_name: str | None, connection: Connection) -> Greeting:
         """The certificate of the host that is asked for, or a refusal."""
-        fault, host = self._box.fault, server_name or LOCAL_NAMES[1]
+        fault, host = self._box.fault, server_name or self._front.unnamed[-1]
         group = self._group_of(host)
         if group is None:
             return UNKNOWN_NAME
@@ -79,12 +81,12 @@ class SimulatedSite:
         connection.closing.wait(self._latency)
         fault = self._box.fault
         group = self._group_of(request.host)
-        if not _belongs(request, connection):
+        if not self._belongs(request, connection):
             connection.reply(error_reply(421, "this host is not served over this connection"), keep_alive=False)
             return False
 
         def make() -> Reply:
-            if group in self._endorser_identities:
+            if self._endorsers is not None and group in self._endorser_identities:
                 return self._endorsers.answer(request)
             return self._front.answer(request, connection)
 
@@ -94,11 +96,11 @@ class SimulatedSite:
         return request.keep_alive
 
     def _group_of(self, host: str) -> str | None:
-        return endorser_of(host) or self._front.group_of(host)
+        endorser = endorser_of(host) if self._endorsers is not None else None
+        return endorser or self._front.group_of(host)
 
-
-def _belongs(request: HttpRequest, connection: Connection) -> bool:
-    """Whether the host of a request is the one that its TLS connection was made for."""
-    if connection.server_name is None:
-        return request.host in LOCAL_NAMES
-    return request.host == connection.server_name
+    def _belongs(self, request: HttpRequest, connection: Connection) -> bool:
+        """Whether the host of a request is the one that its TLS connection was made for."""
+        if connection.server_name is None:
+            return request.host in self._front.unnamed
+        return request.host == connection.server_name

@@ -45,10 +45,14 @@ _LONG_AGO: Final = day("2025-01-01")
 
 @frozen
 class TlsIdentity:
-    """What a server shows: its key, and the names in its certificate (host names and IP addresses)."""
+    """What a server shows: its key, and the names in its certificate (host names and IP addresses).
+
+    ``certificate`` is the DER of one that the server made itself; it is shown in place of one of the authority's.
+    """
 
     key: ec.EllipticCurvePrivateKey
     names: tuple[str, ...]
+    certificate: bytes | None = None
 
     @property
     def spki(self) -> bytes:
@@ -81,12 +85,12 @@ class CertificateShelf:
     def __init__(self, keys: KeyRing, directory: Path) -> None:
         self._keys, self._directory = keys, directory
         self._lock = threading.Lock()
-        self._contexts: dict[tuple[bytes, tuple[str, ...], str], ssl.SSLContext] = {}
+        self._contexts: dict[tuple[bytes, tuple[str, ...], bytes | None, str], ssl.SSLContext] = {}
         self.authority = tls_authority(keys)
 
     def context(self, identity: TlsIdentity, fault: str = SOUND) -> ssl.SSLContext:
         """A server's context that shows the identity's certificate, or a certificate with one fault over its key."""
-        index = (identity.spki, identity.names, fault)
+        index = (identity.spki, identity.names, identity.certificate, fault)
         with self._lock:
             if index not in self._contexts:
                 self._contexts[index] = self._made(identity, fault)
@@ -97,11 +101,14 @@ class CertificateShelf:
         authority = tls_authority(self._keys, "simulation/foreign-ca") if foreign else self.authority
         names = ("someone-else.invalid",) if fault == OTHER_NAME else identity.names
         until = _LONG_AGO if fault == EXPIRED else _UNTIL
-        chain = self._leaf(identity.key, names, authority, until).pem + authority.pem
+        if identity.certificate is not None and fault == SOUND:
+            chain = ssl.DER_cert_to_PEM_cert(identity.certificate)
+        else:
+            chain = self._leaf(identity.key, names, authority, until).pem + authority.pem
         private = identity.key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         ).decode()
-        label = hashlib.sha256(repr((identity.spki, names, fault)).encode()).hexdigest()[:16]
+        label = hashlib.sha256(repr((identity.spki, names, identity.certificate, fault)).encode()).hexdigest()[:16]
         file = self._directory / f"tls-{label}.pem"
         file.touch(mode=0o600)
         file.write_text(private + chain, encoding="ascii")

@@ -13,7 +13,7 @@ from teeverify.testing.nvidia import Device
 from teeverify.testing.simulation.deployment import Deployment
 from teeverify.testing.simulation.fault_box import FaultBox
 from teeverify.testing.simulation.faults import CHUTES_FAULTS
-from teeverify.testing.simulation.front import Front
+from teeverify.testing.simulation.front import EndorsedFront
 from teeverify.testing.simulation.hosts import LOCAL_NAMES
 from teeverify.testing.simulation.messages import HttpRequest, Reply
 from teeverify.testing.simulation.server import Connection
@@ -57,13 +57,13 @@ class ChutesDeployment(Deployment[ChutesFault]):
         """The policy as TOML, with arguments of `chutes_policy` changed."""
         return chutes_policy(self._truth, **{"name": "chutes-simulated", **changes})
 
-    def front(self, *, api_key: str, clock: Callable[[], datetime], box: FaultBox[ChutesFault]) -> Front[ChutesFault]:
+    def front(self, *, api_key: str, clock: Callable[[], datetime], box: FaultBox[ChutesFault]) -> ChutesFront:
         """See `Deployment.front`; what shows is up to the desk, so the box is not asked."""
         del box
         return ChutesFront(self._shape, ChutesDesk(self._shape, clock), api_key=api_key)
 
 
-class ChutesFront(Front[ChutesFault]):
+class ChutesFront(EndorsedFront[ChutesFault]):
     """Chutes' two hosts. See `Front`."""
 
     desk: ChutesDesk

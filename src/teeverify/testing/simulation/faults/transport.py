@@ -58,15 +58,18 @@ named here the second is to be expected: half a revocation list is a document wi
 F = TypeVar("F", bound=Fault)
 
 
-def transport_faults(make: type[F], checks: Mapping[str, frozenset[str]], who: Mapping[str, str]) -> tuple[F, ...]:
+def transport_faults(
+    make: type[F], checks: Mapping[str, frozenset[str]], who: Mapping[str, str], *, endorsers: bool = True
+) -> tuple[F, ...]:
     """All of them, for a provider whose faults are made by ``make``; the name is group and trick.
 
     Args:
         make: the class of the faults.
         checks: the checks that decide, by group of the provider's own hosts.
         who: whose hosts they are, in words, by the same groups.
+        endorsers: whether Intel and NVIDIA are asked at all.
     """
-    every, words = {**checks, **ENDORSER_CHECKS}, {**who, **_WHO}
+    every, words = ({**checks, **ENDORSER_CHECKS}, {**who, **_WHO}) if endorsers else (dict(checks), dict(who))
     return tuple(_fault(make, group, trick, every[group], words[group]) for group in every for trick in TRICKS)
 
 

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from teeverify.errors import ConfigurationError
 from teeverify.testing.keys import KeyRing, spki
 from teeverify.testing.nvidia import Device, NvidiaPki
-from teeverify.testing.simulation.front import Front
+from teeverify.testing.simulation.front import EndorsedFront
 from teeverify.testing.simulation.hosts import LOCAL_NAMES, PROVIDER
 from teeverify.testing.simulation.messages import HttpRequest, Reply
 from teeverify.testing.simulation.server import Connection
@@ -23,7 +23,7 @@ from .routes import NearRoutes
 __all__ = ["NearFront"]
 
 
-class NearFront(Front[NearFault]):
+class NearFront(EndorsedFront[NearFault]):
     """See `Front`. ``fault`` says what the fault of the moment is."""
 
     desk: EvidenceDesk
