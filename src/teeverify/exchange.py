@@ -25,6 +25,7 @@ class Exchange:
             ``Accept-Encoding: identity``); of a stream all of it, with every ``data:`` prefix, blank line and the final
             ``data: [DONE]``.
         chat_id: the completion's ``id``; read from the response when omitted.
+        receipt_id: the name of the receipt, where a response header gives one (``X-Receipt-Id`` of ACI services).
         peer_spki: DER SubjectPublicKeyInfo of the connection that carried the exchange, where it is known.
 
     Raises:
@@ -36,6 +37,7 @@ class Exchange:
     response_body: bytes = field(repr=False)
     chat_id: str | None = None
     peer_spki: bytes | None = field(default=None, repr=False)
+    receipt_id: str | None = None
     stated_chat_id: str | None = field(init=False, repr=False)
     """The id inside the response, None where it cannot be read."""
 
@@ -46,6 +48,8 @@ class Exchange:
                 raise ConfigurationError(f"{name} is not at most {MAX_CHAT_BODY} bytes: pass the exact bytes")
         if self.chat_id is not None and not _is_chat_id(self.chat_id):
             raise ConfigurationError(f"chat_id is not a text of 1 to {MAX_CHAT_ID} printable characters")
+        if self.receipt_id is not None and not _is_chat_id(self.receipt_id):
+            raise ConfigurationError(f"receipt_id is not a text of 1 to {MAX_CHAT_ID} printable characters")
         if not isinstance(self.peer_spki, bytes | None):
             raise ConfigurationError("peer_spki is not bytes: pass the DER SubjectPublicKeyInfo of the connection")
         checked_model(self.model)

@@ -194,6 +194,7 @@ def _read_chat(document: dict[str, JsonValue], model: str) -> Exchange | None:
             request_body=decode_base64(request, what=f"request_body of {what}", limit=MAX_CHAT_BODY),
             response_body=decode_base64(response, what=f"response_body of {what}", limit=MAX_CHAT_BODY),
             peer_spki=_base64(chat.get("peer_spki"), f"peer_spki of {what}"),
+            receipt_id=None if chat.get("receipt_id") is None else _text(chat, "receipt_id", MAX_CHAT_ID, what),
         )
     except ConfigurationError as error:
         raise FormatError("saved_report_shape", str(error)) from None
@@ -263,7 +264,9 @@ def _encoded(data: bytes | None) -> str | None:
 
 
 def _write_chat(exchange: Exchange) -> dict[str, JsonValue]:
+    named = {} if exchange.receipt_id is None else {"receipt_id": exchange.receipt_id}
     return {
+        **named,
         "chat_id": exchange.chat_id,
         "request_body": _encoded(exchange.request_body),
         "response_body": _encoded(exchange.response_body),

@@ -27,6 +27,10 @@ __all__ = [
 ]
 
 
+_CHANNELS = ("channel.tls_spki", "aci.channel")
+"""Checks that find at which attested TLS key our connection ended."""
+
+
 class Status(enum.Enum):
     """What one check found."""
 
@@ -83,12 +87,14 @@ class AttestedKey:
     ``use`` is ``signing`` (signs responses), ``e2ee`` (prompts may be encrypted to it) or ``ohttp`` (RFC 9458 key
     configuration). ``public_key`` is hex: 32 bytes for ed25519, 64 bytes (X then Y) for ecdsa on secp256k1, and the
     whole key configuration for ohttp. ``address`` is hex, 32 bytes for ed25519 and 20 bytes for ecdsa; empty for ohttp.
+    ``key_id`` is the name by which signatures refer to the key, empty where keys have none.
     """
 
     use: str
     algorithm: str
     public_key: str
     address: str = ""
+    key_id: str = ""
 
 
 @frozen(kw_only=True)
@@ -163,12 +169,10 @@ class AttestationVerdict:
     def attested_tls_spki(self) -> bytes | None:
         """SHA-256 (32 bytes) of the SubjectPublicKeyInfo at which our connection ended, inside an attested machine.
 
-        None unless the verdict is VERIFIED and channel.tls_spki passed. Hold every later connection to it, before any
-        byte of a prompt is sent (`RequestsTransport.pin`, `pinned_context`).
+        None unless the verdict is VERIFIED and channel.tls_spki (aci.channel for ACI) passed. Hold every later
+        connection to it, before any byte of a prompt is sent (`RequestsTransport.pin`, `pinned_context`).
         """
-        keys = {
-            c.observed for c in self.checks if c.id == "channel.tls_spki" and c.status is Status.PASS and c.observed
-        }
+        keys = {c.observed for c in self.checks if c.id in _CHANNELS and c.status is Status.PASS and c.observed}
         return bytes.fromhex(keys.pop()) if self.verified and len(keys) == 1 else None
 
     def require(self) -> AttestationVerdict:

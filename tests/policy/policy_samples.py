@@ -73,6 +73,7 @@ kms_roots = ["{SPKI.hex()}"]
 os_images = ["{"05" * 32}"]
 signing_keys = ["{"06" * 20}", "{"07" * 32}", "{"08" * 64}"]
 tls_spki = ["{"09" * 32}"]
+custody_roots = ["{"02" * 33}"]
 
 [pins.enclave]
 pcrs = [{{pcr0 = "{"0a" * 48}", pcr1 = "{"0b" * 48}"}}]
@@ -107,6 +108,7 @@ check = "channel.tls_spki"
 pcrs = [{{pcr1 = "{"0B" * 48}", pcr0 = "{"0A" * 48}"}}]
 
 [pins.model]
+custody_roots = ["{"02" * 33}"]
 tls_spki = ["{"09" * 32}"]
 signing_keys = ["{"08" * 64}", "{"07" * 32}", "{"06" * 20}"]
 os_images = ["{"05" * 32}"]
@@ -177,6 +179,7 @@ def reference_values() -> st.SearchStrategy[ReferenceValues]:
         os_images=st.none() | _unique(octets(32)),
         signing_keys=st.none() | _unique(octets(20) | octets(32) | octets(64)),
         tls_spki=st.none() | _unique(octets(32)),
+        custody_roots=st.none() | _unique(octets(32).map(lambda x: b"\x03" + x)),
         pcrs=st.none() | _unique(tables(), by=lambda value: frozenset(value.items())),
     )
 

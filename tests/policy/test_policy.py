@@ -50,7 +50,7 @@ def test_pin_lengths(name: str, size: int) -> None:
         assert refused(ReferenceValues, **{name: value}).startswith(f"{name}[0] is {size} bytes long, ")
 
 
-@pytest.mark.parametrize("name", [*PIN_SIZES, "kms_roots", "base_images", "pcrs"])
+@pytest.mark.parametrize("name", [*PIN_SIZES, "kms_roots", "base_images", "pcrs", "custody_roots"])
 def test_pin_lists(name: str) -> None:
     assert refused(ReferenceValues, **{name: ()}).startswith(f"{name} is an empty list")
     assert refused(ReferenceValues, **{name: [b"\x01" * 32]}).startswith(f"{name} is a list")

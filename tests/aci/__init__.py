@@ -1,0 +1,1 @@
+"""Attested confidential inference (ACI): documents, verdicts, receipts."""
