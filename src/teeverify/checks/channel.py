@@ -31,9 +31,7 @@ def tls_spki(subject: Subject, policy: Policy) -> Finding:
     if subject.channel is None:
         return not_applicable("other_hop", "our connection does not end at this machine")
     if subject.binding.tls_fingerprint is None:
-        return unevaluated(
-            "not_bound", "the report was asked for without the TLS key: ask for the TLS-bound form"
-        )
+        return unevaluated("not_bound", "the report was asked for without the TLS key: ask for the TLS-bound form")
     expected = need(subject.binding.tls_fingerprint).hex()
     observed = need(subject.channel.peer_fingerprint).hex()
     if observed != expected:

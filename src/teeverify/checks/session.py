@@ -90,7 +90,10 @@ _SHAPES: Final[Mapping[str, frozenset[str]]] = {
     ),
     source="RedPill, NanoGPT and Venice attestation endpoints (report shapes)",
     anchor="policy",
-    reasons={"other_shape": "The report has another shape than the one whose roles the policy pins."},
+    reasons={
+        "other_shape": "The report has another shape than the one whose roles the policy pins.",
+        "no_gpu": "The shape shows no GPUs, and the policy demands them.",
+    },
 )
 def policy_shape(subject: Subject, policy: Policy) -> Finding:
     if subject.shape is None:
@@ -104,6 +107,8 @@ def policy_shape(subject: Subject, policy: Policy) -> Finding:
             expected=" or ".join(accepted) or "a shape whose roles are pinned",
             observed=subject.shape,
         )
+    if subject.shape == "aci" and policy.gpu.require:
+        return failed("no_gpu", "a report of the shape 'aci' shows no GPU, and the policy demands GPUs ([gpu] require)")
     return passed(f"the policy is for reports of the shape {subject.shape!r}")
 
 

@@ -12,10 +12,11 @@ from attrs import frozen
 from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
 from ..endorsements.answers import good_answer
-from ..flow import Flow, Request, Response
+from ..flow import Flow, Request
 from ..formats.strict_json import JsonValue, same_json
 from ..limits import MAX_MODELS, MAX_REPORT_BODY
 from ..roots import TrustRoots
+from .aci_claims import AciReport, aci_collected, derive_aci_subjects
 from .chutes_claims import ChutesSession
 from .chutes_claims import derive_subjects as derive_instances
 from .chutes_flow import endorsed
@@ -32,15 +33,20 @@ __all__ = ["FrontSession", "derive_subjects", "session_flow", "unusable_session"
 _TWICE: Final = (("quote", "intel_quote"), ("signing_key", "signing_public_key"), ("nonce", "request_nonce"))
 """Members that some builds show a second time; a reader may take either, so they have to agree."""
 
-Inner: TypeAlias = ReportSession | ChutesSession
+Inner: TypeAlias = ReportSession | ChutesSession | AciReport
 
 
 @frozen(kw_only=True)
 class FrontSession:
-    """What a session collected; ``shape`` is ``dstack``, ``near`` or ``chutes``, None where no report could be read."""
+    """What a session collected.
+
+    ``shape`` is ``dstack``, ``near``, ``chutes`` or ``aci``, None where no report could be read. ``problems`` are those
+    of the request that no record could carry.
+    """
 
     shape: str | None
     inner: Inner
+    problems: tuple[Problem, ...] = ()
 
 
 def session_flow(
@@ -70,23 +76,13 @@ def session_flow(
         records = tuple(attrs.evolve(one, problems=(*one.problems, *named)) for one in read_wrapped(document))
         session = yield from endorsed(behind, records, nonce=nonce, model=model, with_nras=with_nras)
         return FrontSession(shape=shape, inner=session)
+    if shape == "aci":  # the connection ends in the gateway that such a report is about
+        own = attrs.evolve(asked, channel_role="gateway")
+        flow = aci_collected(document, report, own, provider=provider, nonce=nonce, model=model)
+        return FrontSession(shape=shape, inner=(yield from flow), problems=_named(asked, model))
     machines = _machines(document, shape, asked, model)
-    return FrontSession(
-        shape=shape,
-        inner=(yield from _collected(asked, report, machines, provider, nonce, model, with_nras)),
-    )
-
-
-def _collected(
-    asked: FrontAsked,
-    report: Response,
-    records: tuple[ReportRecord, ...],
-    provider: str,
-    nonce: bytes,
-    model: str,
-    with_nras: bool,
-) -> Flow[ReportSession]:
-    return collected(asked, report, records, provider=provider, nonce=nonce, model=model, with_nras=with_nras)
+    collecting = collected(asked, report, machines, provider=provider, nonce=nonce, model=model, with_nras=with_nras)
+    return FrontSession(shape=shape, inner=(yield from collecting))
 
 
 def unusable_session(problem: Problem, asked: FrontAsked, *, provider: str, nonce: bytes, model: str) -> FrontSession:
@@ -103,9 +99,13 @@ def derive_subjects(
     times = {"at": at, "recorded_at": recorded_at, "wall_clock": wall_clock}
     if isinstance(session.inner, ChutesSession):
         subjects = derive_instances(session.inner, roots=roots, **times)  # type: ignore[arg-type]
+    elif isinstance(session.inner, AciReport):
+        subjects = derive_aci_subjects(session.inner, roots=roots, **times)  # type: ignore[arg-type]
     else:
         subjects = derive_machines(session.inner, roots=roots, **times)  # type: ignore[arg-type]
-    return tuple(attrs.evolve(subject, shape=session.shape) for subject in subjects)
+    return tuple(
+        attrs.evolve(subject, shape=session.shape, record=(*subject.record, *session.problems)) for subject in subjects
+    )
 
 
 def _machines(document: Mapping[str, JsonValue], shape: str, asked: FrontAsked, model: str) -> tuple[ReportRecord, ...]:

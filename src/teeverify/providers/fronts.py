@@ -110,7 +110,7 @@ class FrontVerifier(Verifier):
             nonce=nonce,
             model=model,
             with_nras=self.policy.gpu.nras != "ignore",
-            headers=self._authorization(),
+            headers=self._authorization(self._base),
         )
         return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
 
@@ -122,8 +122,11 @@ class FrontVerifier(Verifier):
         session = _replayed(cls.front, report, with_nras=with_nras)
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
-    def _authorization(self) -> dict[str, str]:
-        return {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
+    def _authorization(self, base: str | None) -> dict[str, str]:
+        """The API key, for the endpoint that the caller named (or the front's own) and for no other."""
+        if self._api_key is None or base != self._base:
+            return {}
+        return {"Authorization": f"Bearer {self._api_key}"}
 
     def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
         front = () if self.front.tls_form else (_FRONT_GAP,)
@@ -147,7 +150,7 @@ class SigningFrontVerifier(FrontVerifier, SignedExchangeVerifier):
             base=base or "https://unknown.invalid",
             algorithm=str(asked.algorithm) if known and isinstance(asked, FrontAsked) else "ecdsa",
             model=evidence.model,
-            headers=self._authorization(),
+            headers=self._authorization(base),
         )
 
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
