@@ -158,7 +158,7 @@ class Policy:
     ``valid_until`` is the last day (UTC) on which the pins count as current. ``instances`` is ``all`` (every instance
     must be VERIFIED), ``any`` (one suffices), or ``delegated`` (as ``all``; where an attested proxy shows a receipt in
     place of the instances' evidence, its word is taken). ``pins`` maps a role to its reference values and is never
-    empty.
+    empty, unless `needs_no_pins`.
 
     Raises:
         PolicyError: a field breaks its rule; the message names its key.
@@ -186,10 +186,15 @@ class Policy:
         _instance("exchange", self.exchange, ExchangePolicy)
         _instance("registry", self.registry, RegistryPolicy)
         rules.one_of("instances.mode", self.instances, rules.INSTANCE_MODES)
-        _check_pins(self.pins)
+        _check_pins(self.pins, may_be_empty=self.needs_no_pins)
         rules.entries("waive", self.waivers, _waiver, identity=_waived, may_be_empty=True)
         object.__setattr__(self, "pins", rules.FrozenTable(self.pins))
         object.__setattr__(self, "digest", digest_of(self))
+
+    @property
+    def needs_no_pins(self) -> bool:
+        """True for the one kind of policy that may pin nothing: the word of OpenGradient's contract is all it asks."""
+        return self.provider == "opengradient" and self.registry.assurance == "registry"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:
@@ -298,11 +303,11 @@ def _waived(value: object) -> object:
     return (value.check, value.role) if isinstance(value, Waiver) else value
 
 
-def _check_pins(pins: object) -> None:
+def _check_pins(pins: object, *, may_be_empty: bool) -> None:
     advice = "`teeverify policy pin` writes them from a report that you verified"
     if not isinstance(pins, Mapping):
         rules.refuse("pins", f"is {rules.kind(pins)}", "pins of at least one role were expected", advice)
-    if not pins:
+    if not pins and not may_be_empty:
         rules.refuse("pins", "is empty", "pins of at least one role were expected", advice)
     for role, values in pins.items():
         name = rules.spell(role) if isinstance(role, str) else rules.kind(role)

@@ -95,8 +95,8 @@ class ReferenceValues:
     - ``signing_keys``: response-signing key: address of an ecdsa key (20 bytes), ed25519 public key (32 bytes) or
       secp256k1 public key as X then Y (64 bytes).
     - ``tls_spki``: SHA-256 of the connection key's SubjectPublicKeyInfo, 32 bytes.
-    - ``custody_roots``: root key of the dstack KMS that vouches for an ACI service's receipt keys: secp256k1, compressed,
-      33 bytes. It is another key than that of ``kms_roots``.
+    - ``custody_roots``: root key of the dstack KMS that vouches for an ACI service's receipt keys: secp256k1,
+      compressed, 33 bytes. It is another key than that of ``kms_roots``.
     - ``images_by_digest``: True: every image of the app-compose document is named by its digest.
     - ``compose_flags``: demands on other facts of that document.
     - ``pcrs``: one table per Nitro image, ``pcr0`` to ``pcr31`` -> 48 bytes; all PCRs of one table must match.

@@ -30,7 +30,7 @@ __all__ = ["builtin_names", "load_builtin", "load_policy", "read_policy", "to_to
 
 T = TypeVar("T")
 
-_REQUIRED: Final = ("name", "provider", "valid_until", "pins")
+_REQUIRED: Final = ("name", "provider", "valid_until")
 _OPTIONAL: Final = ("tcb", "gpu", "instances", "exchange", "registry", "waive")
 _MAX_DOTS: Final = 64
 """Dots on one line. TOML readers need cubic time for a dotted key; a policy's keys have three parts."""
@@ -73,7 +73,10 @@ def load_builtin(name: str) -> Policy:
 
 def read_policy(source: str | bytes) -> Policy:
     """Read a policy from TOML; see `Policy.from_toml`."""
-    table = _members(_parse(source), "", required=_REQUIRED, optional=_OPTIONAL)
+    table = _members(_parse(source), "", required=_REQUIRED, optional=(*_OPTIONAL, "pins"))
+    registry = _section(table, "registry", RegistryPolicy)
+    if "pins" not in table and (table["provider"], registry.assurance) != ("opengradient", "registry"):
+        refuse("pins", "is missing", "a value was expected", _HOW_TO_GET["pins"])
     return Policy(
         name=table["name"],
         provider=table["provider"],
@@ -82,8 +85,8 @@ def read_policy(source: str | bytes) -> Policy:
         gpu=_section(table, "gpu", GpuPolicy),
         instances=_members(table.get("instances", {}), "instances", optional=("mode",)).get("mode", "all"),
         exchange=_section(table, "exchange", ExchangePolicy),
-        registry=_section(table, "registry", RegistryPolicy),
-        pins=_pins(table["pins"]),
+        registry=registry,
+        pins=_pins(table.get("pins", {})),
         waivers=_listed(table.get("waive", []), "waive", _waiver),
     )
 

@@ -134,10 +134,11 @@ class AcceptedChats:
 
 
 def _marks(exchange: Exchange, mark: str | None) -> tuple[str, ...]:
-    digests = f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"
-    if mark is not None:  # the id stands outside of what was signed
-        return f"signed {mark}", digests
-    return f"id {exchange.chat_id}", digests
+    """What a copy of an accepted exchange would share with it; an id outside of what was signed is only one of them."""
+    own = [f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"]
+    if exchange.chat_id is not None:  # streams of some providers have none, and are known by what was signed
+        own.append(f"id {exchange.chat_id}")
+    return tuple(own) if mark is None else (*own, f"signed {mark}")
 
 
 class SignedExchangeVerifier(Verifier):
@@ -151,6 +152,8 @@ class SignedExchangeVerifier(Verifier):
 
     respelled_json: ClassVar[bool] = False
     """Whether plain answers are signed in Python's spelling of their JSON, and sent in another."""
+    carries_signature: ClassVar[bool] = False
+    """Whether the signature comes inside the response."""
 
     @abstractmethod
     def _signature_place(self, evidence: SavedReport) -> Any:
@@ -160,15 +163,17 @@ class SignedExchangeVerifier(Verifier):
         """Ask for the statement on an exchange, whatever the provider makes of it; a `SignaturePlace` by default."""
         return _signature(place, exchange)
 
-    def _claims(self, statement: Any, exchange: Exchange, attestation: AttestationVerdict) -> SignedClaims:
+    def _claims(
+        self, statement: Any, exchange: Exchange, attestation: AttestationVerdict, *, replayed: bool
+    ) -> SignedClaims:
         """What a statement comes to; never raises. By default the statement is the signature."""
-        del exchange, attestation
+        del exchange, attestation, replayed
         return SignedClaims(signature=statement)
 
     def _mark(self, exchange: Exchange, judged: VerifiedExchange) -> str | None:
-        """A text that is the same for every copy of a signed answer; None where chat id and digests will do."""
-        del exchange, judged
-        return None
+        """The mark of a VERIFIED exchange: the same for every copy of its signed answer, whatever its bytes are."""
+        signed = next((check.observed for check in judged.checks if check.id == "exchange.response_digest"), None)
+        return None if signed is None else f"{exchange.request_digest.hex()} {signed}"
 
     @abstractmethod
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
@@ -182,14 +187,14 @@ class SignedExchangeVerifier(Verifier):
         self, exchange: Exchange, attestation: AttestationVerdict, *, now: datetime | None = None
     ) -> Flow[VerifiedExchange]:
         """See `Verifier.exchange_flow`. A caller with his own I/O passes the result to `accept`."""
-        place = self._place(attestation, exchange)
+        place = self._place(attestation, exchange.model)
         recording = Recording()
         statement = yield from recorded(self._statement_flow(place, exchange), recording)
         judged = self._conclude(exchange, attestation, statement, now)
         if _reasons(judged) & _REFRESHING:
             attestation = yield from self.attestation_flow(exchange.model, now=now)
             self.hold(attestation, now=now)
-            other = self._place(attestation, exchange)
+            other = self._place(attestation, exchange.model)
             if other != place:  # the evidence is to hold what its own replay asks for
                 statement = yield from recorded(self._statement_flow(other, exchange), recording)
             renewed = self._conclude(exchange, attestation, statement, now)
@@ -217,14 +222,24 @@ class SignedExchangeVerifier(Verifier):
         if chat is None:
             raise SavedReportError("the saved report holds no exchange: give the request's and the response's bytes")
         attestation = self.verify_saved(report, at=at, now=now)
-        place = self._place(attestation, chat)
+        place = self._place(attestation, chat.model)
         statement = run(self._statement_flow(place, chat), ReplayTransport(report), sleep=_no_wait)
         judged = self._conclude(chat, attestation, statement, attestation.evaluated_at, replayed=True)
         return attrs.evolve(judged, evidence=attrs.evolve(report, exchange=chat))
 
-    def _place(self, attestation: AttestationVerdict, exchange: Exchange) -> Any:
-        """Where to ask for the statement; refuses a verdict that does not speak for this verifier and the exchange."""
-        ours = (self.provider, exchange.model, self.policy.digest, self.roots.digest)
+    def check_current(self, attestation: AttestationVerdict) -> None:
+        """Refuse a verdict that may not be relied on from now on.
+
+        Raises:
+            ConfigurationError: it is of another provider, policy or kind of roots, or past its end.
+        """
+        self._place(attestation, attestation.model)
+        if attestation.expires_at is None or self.time() >= attestation.expires_at:
+            raise ConfigurationError("the attestation is past its end: attest the endpoint again")
+
+    def _place(self, attestation: AttestationVerdict, model: str) -> Any:
+        """Where to ask for the statement; refuses a verdict that does not speak for this verifier and the model."""
+        ours = (self.provider, model, self.policy.digest, self.roots.digest)
         theirs = (attestation.provider, attestation.model, attestation.policy_digest, attestation.roots_digest)
         if theirs != ours or attestation.evidence is None:
             raise ConfigurationError(
@@ -242,7 +257,7 @@ class SignedExchangeVerifier(Verifier):
         *,
         replayed: bool = False,
     ) -> VerifiedExchange:
-        claims = self._claims(statement, exchange, attestation)
+        claims = self._claims(statement, exchange, attestation, replayed=replayed)
         return conclude_exchange(
             exchange,
             attestation,
@@ -253,11 +268,18 @@ class SignedExchangeVerifier(Verifier):
             gaps=lambda signed_by, verdict: (*claims.gaps, *self._exchange_gaps(signed_by, verdict)),
             at=self.time(now),
             form=claims.form,
-            seen_before=None
-            if replayed
-            else self.accepted_chats.seen(exchange, None if claims.form is None else claims.form.mark),
+            carried=self.carries_signature,
+            seen_before=None if replayed else self.accepted_chats.seen(exchange, _mark_of(claims, exchange)),
             respelled_json=self.respelled_json,
         )
+
+
+def _mark_of(claims: SignedClaims, exchange: Exchange) -> str | None:
+    if claims.form is not None:
+        return claims.form.mark
+    if isinstance(claims.signature, Problem):
+        return None
+    return f"{exchange.request_digest.hex()} {claims.signature.response_digest.hex()}"
 
 
 def _signature(place: SignaturePlace, exchange: Exchange) -> Flow[ResponseSignature | Problem]:

@@ -32,9 +32,10 @@ class ReplayTransport:
     """Answers requests from the exchanges of a saved report.
 
     Method, scheme, host, path and query parameters must be the recorded ones, in any order; hex values are compared
-    without case. A body must be the recorded one, or one with the same ``nonce`` member (NVIDIA's requests, whose
-    labels are no part of the question), where the file says what the body was. Of several answers the first with status
-    200 counts, else the first. A request without an answer is a `NotRecordedError`.
+    without case. Of several recorded answers those to the same body count, else those to a body with the same
+    ``nonce`` (NVIDIA's requests, whose labels are no part of the question), else those to a body with another nonce, or
+    to one that was not recorded: what was answered then shows in the answer. Of these the first with status 200 counts,
+    else the first. A request without an answer is a `NotRecordedError`.
     """
 
     def __init__(self, report: SavedReport) -> None:
@@ -49,8 +50,8 @@ class ReplayTransport:
             NotRecordedError: the report holds no answer to this request.
         """
         recorded = self._answers.get(_key(request), [])
-        fitting = [exchange for exchange in recorded if exchange.request.body == request.body]
-        fitting = fitting or [exchange for exchange in recorded if _asks_the_same(exchange.request, request)]
+        likeness = [_likeness(exchange.request.body, request.body) for exchange in recorded]
+        fitting = [one for one, like in zip(recorded, likeness, strict=True) if like and like == max(likeness)]
         if not fitting:
             place = request.url.partition("?")[0][:120]
             raise NotRecordedError(f"the saved report holds no answer to {request.method} {place}")
@@ -148,18 +149,25 @@ class MockTransport:
         return self._answer(request)
 
 
-def _asks_the_same(recorded: Request, request: Request) -> bool:
-    """True where the body was not recorded, or both are JSON objects with the same nonce."""
-    if recorded.body is None or request.body is None:
-        return True
-    nonces = []
-    for body in (recorded.body, request.body):
-        try:
-            document = loads(body, what="the request's body", limit=MAX_REPORT_BODY)
-        except FormatError:
-            return False
-        nonces.append(document.get("nonce") if isinstance(document, dict) else None)
-    return isinstance(nonces[0], str) and nonces[0] == nonces[1]
+def _likeness(recorded: bytes | None, asked: bytes | None) -> int:
+    """How far a recorded body asks the same: 3 the same bytes, 2 the same nonce, 1 perhaps, 0 something else."""
+    if recorded == asked:
+        return 3
+    if recorded is None or asked is None:
+        return 1
+    one, other = _nonce_of(recorded), _nonce_of(asked)
+    if one is None or other is None:
+        return 0
+    return 2 if one == other else 1
+
+
+def _nonce_of(body: bytes) -> str | None:
+    try:
+        document = loads(body, what="the request's body", limit=MAX_REPORT_BODY)
+    except FormatError:
+        return None
+    nonce = document.get("nonce") if isinstance(document, dict) else None
+    return nonce if isinstance(nonce, str) else None
 
 
 def _key(request: Request) -> tuple[object, ...]:

@@ -251,7 +251,6 @@ def test_chains_of_other_roles_are_not_read() -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b"", None),
         (b"[]", None),
         (b'{"provider": {"aci_verified": true}}', None),
         (b'{"provider": {"aci_session_ids": ["a", 1, "b"]}}', ("a", "b")),
@@ -261,3 +260,9 @@ def test_chains_of_other_roles_are_not_read() -> None:
 )
 def test_the_sessions_that_a_request_pins(body: bytes, expected: object) -> None:
     assert pinned_sessions(body) == expected
+
+
+@pytest.mark.parametrize("body", [b"", b'{"prompt": "\\ud800"}', b'{"n": ' + b"1" * 51 + b"}", b'{"a": 1, "a": 2}'])
+def test_a_request_that_cannot_be_read_is_not_known_to_accept_any_session(body: bytes) -> None:
+    with pytest.raises(FormatError):
+        pinned_sessions(body)

@@ -40,7 +40,9 @@ def test_an_exchange_with_its_receipt_is_verified(serving: str, stream: bool) ->
     assert any("tee_attested is asserted (hardware_proven)" in gap for gap in judged.gaps) is (serving != "direct")
     assert judged.evidence is not None
     again = verifier().verify_saved_exchange(SavedReport.from_bytes(judged.evidence.to_bytes()))
-    assert again.verified
+    # That a service has no upstream is its own word over a connection, and a file has no connection.
+    assert again.verified is (serving != "direct")
+    assert reasons(again) == ({"exchange.upstream": "serving_unproven"} if serving == "direct" else {})
 
 
 def test_the_receipt_is_asked_for_by_the_name_in_the_header() -> None:
@@ -54,7 +56,7 @@ def test_the_receipt_is_asked_for_by_the_name_in_the_header() -> None:
     saved = SavedReport.from_bytes(judged.evidence.to_bytes())
     assert saved.exchange is not None
     assert saved.exchange.receipt_id == "rcpt-chatcmpl-1"
-    assert verifier().verify_saved_exchange(saved).verified
+    assert reasons(verifier().verify_saved_exchange(saved)) == {"exchange.upstream": "serving_unproven"}
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", 5])
@@ -107,7 +109,7 @@ def test_a_new_keyset_is_attested_once_more() -> None:
     assert len(service.urls("/aci/attestation")) == 2
     assert len(service.urls("/aci/receipts/")) == 1
     assert judged.evidence is not None
-    assert verifier().verify_saved_exchange(judged.evidence).verified
+    assert reasons(verifier().verify_saved_exchange(judged.evidence)) == {"exchange.upstream": "serving_unproven"}
 
 
 def test_a_rejected_service_vouches_for_nothing() -> None:

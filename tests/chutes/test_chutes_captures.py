@@ -93,7 +93,7 @@ def test_nvidias_answer_to_another_question_is_not_blamed_on_the_gpus() -> None:
     assert required.outcome is INCONCLUSIVE
     assert deciding(required, GOOD)["gpu.nras_token"] == "nras_missing"
     (good, _) = required.subjects
-    assert "holds no answer" in next(check.summary for check in good.checks if check.id == "gpu.nras_token")
+    assert "another nonce" in next(check.summary for check in good.checks if check.id == "gpu.nras_token")
 
 
 # --- attacks: section 7.2 of the protocol notes ----------------------------------------------------------------------

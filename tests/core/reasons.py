@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any, Final
@@ -12,8 +13,10 @@ from attrs import field, frozen
 from teeverify.claims.dstack import AppCertificate, KeyProvider, NamedLog
 from teeverify.claims.problem import ProblemKind
 from teeverify.claims.subject import Subject
+from teeverify.formats.app_compose import AppCompose
 from teeverify.formats.event_log import EventLog
-from teeverify.policy import Policy, Waiver
+from teeverify.formats.mr_config import mr_config_v3
+from teeverify.policy import ComposeFlags, Policy, Waiver
 from teeverify.policy_pins import AcpiTables
 
 from .subjects import NOW, change, policy_of, problem, subject_of, with_pins
@@ -108,6 +111,62 @@ _OTHER48: Final = b"\x22" * 48
 _STRANGER: Final = AppCertificate(root_spki=b"\x30\x00", app_ids=())
 
 
+def _compose(edit: Callable[[dict[str, Any]], None]) -> Callable[[Subject], Any]:
+    """The compose document with its JSON edited; that it has another hash then is another check's business."""
+
+    def edited(subject: Subject) -> Any:
+        assert subject.dstack is not None
+        compose = subject.dstack.app_compose
+        assert isinstance(compose, AppCompose)
+        document = json.loads(compose.text)
+        edit(document)
+        return attrs.evolve(compose, text=json.dumps(document))
+
+    return edited
+
+
+def _services(**members: Any) -> Callable[[dict[str, Any]], None]:
+    service = {"image": f"a/b@sha256:{'1' * 64}", **members}
+    return lambda document: document.update(docker_compose_file=json.dumps({"services": {"app": service}}))
+
+
+def _digests() -> Policy:
+    return with_pins(images_by_digest=True)
+
+
+def _flags(**demands: Any) -> Callable[[], Policy]:
+    return lambda: with_pins(compose_flags=ComposeFlags(**demands))
+
+
+_VERSION_3: Final = b"\x03" + bytes(47)
+_QUOTED: Final[dict[str, Any]] = {"leaf_spki": b"\x30", "usages": (b"app:custom", b"app:ca")}
+
+
+def _bound(document: bytes) -> Callable[[Subject], Any]:
+    """A quote with MRCONFIGID of version 3 over the document that the record shows."""
+
+    def edited(subject: Subject) -> Any:
+        assert subject.dstack is not None
+        quote = change(subject.tdx, "quote.report.mr_config_id", mr_config_v3(document))
+        return attrs.evolve(subject, tdx=quote, dstack=attrs.evolve(subject.dstack, mr_config=document))
+
+    return edited
+
+
+def _certificate(**changes: Any) -> Callable[[Subject], Any]:
+    """The app certificate with some claims replaced; ``quote`` may be a function of the TD's quote."""
+
+    def edited(subject: Subject) -> Any:
+        assert subject.dstack is not None
+        assert subject.tdx is not None
+        made = {name: one(subject.tdx.quote) if callable(one) else one for name, one in changes.items()}
+        certificate = subject.dstack.app_certificate
+        assert isinstance(certificate, AppCertificate)
+        return attrs.evolve(certificate, **made)
+
+    return edited
+
+
 def _no_pins() -> Policy:
     policy = policy_of()
     return attrs.evolve(policy, pins={"compose_manager": policy.pins["compose_manager"]})
@@ -169,7 +228,9 @@ CASES: Final = (
     _case("dstack.compose_event", "stated_hash", "dstack.stated", _stated("info.compose_hash", _OTHER32)),
     _case("dstack.compose_event", "stated_hash", "dstack.stated", _stated("tcb_info.compose_hash", _OTHER32)),
     _case("dstack.mr_config_id", "unset", "tdx.quote", _quote("report.mr_config_id", bytes(48))),
-    _case("dstack.mr_config_id", "version", "tdx.quote", _quote("report.mr_config_id", b"\x03" + bytes(47))),
+    _case("dstack.mr_config_id", "version", "tdx.quote", _quote("report.mr_config_id", b"\x04" + bytes(47))),
+    _case("dstack.mr_config_id", "document_missing", "tdx.quote", _quote("report.mr_config_id", _VERSION_3)),
+    Case("dstack.mr_config_id", "other_document", "fail", lambda: _bound(b"{}")(subject_of())),
     _case("dstack.mr_config_id", "other_config", "tdx.quote", _quote("report.mr_config_id", b"\x01" + bytes(47))),
     _case(
         "dstack.key_provider", "not_kms", "dstack.identity", _identity(key_provider=KeyProvider(name="local", id=b""))
@@ -177,6 +238,19 @@ CASES: Final = (
     _case("dstack.key_provider", "stated_provider", "dstack.stated", _stated("info.key_provider_info", b"{}")),
     _case("dstack.key_provider", "app_cert_chain", "dstack.app_certificate", _invalid("app_cert_chain")),
     _case("dstack.key_provider", "other_root", "dstack.app_certificate", _STRANGER),
+    _case("dstack.key_provider", "other_usage", "dstack.app_certificate", _certificate(usages=(b"app:ca", b"app:ca"))),
+    _case(
+        "dstack.key_provider",
+        "other_td",
+        "dstack.app_certificate",
+        _certificate(**_QUOTED, quote=lambda quote: change(quote, "report.rtmr3", _OTHER48)),
+    ),
+    _case(
+        "dstack.key_provider",
+        "other_key",
+        "dstack.app_certificate",
+        _certificate(**_QUOTED, quote=lambda quote: quote),
+    ),
     _case("dstack.key_provider", "other_app", "dstack.app_certificate.app_ids", (b"\x22" * 20,)),
     _case("dstack.reported_info", "differs", "dstack.stated", _stated("info.app_id", b"\x22" * 20)),
     _case("dstack.reported_info", "differs", "dstack.stated", _stated("tcb_info.mrtd", _OTHER48)),
@@ -193,6 +267,25 @@ CASES: Final = (
     _case("pin.compose", "not_pinned", "dstack.identity", _identity(compose_hash=_OTHER32)),
     _case("pin.kms_root", "not_pinned", "dstack.identity", _identity(key_provider=KeyProvider(name="kms", id=b"\x22"))),
     _case("pin.os_image", "not_pinned", "dstack.identity", _identity(os_image_hash=None)),
+    *(
+        _case("pin.images_by_digest", reason, "dstack.app_compose", _compose(edit), policy=_digests)
+        for reason, edit in (
+            ("loose_image", _services(image="a/b:latest")),
+            ("unreadable", lambda document: document.update(docker_compose_file="services: [")),
+        )
+    ),
+    *(
+        _case("pin.compose_flags", reason, "dstack.app_compose", _compose(edit), policy=_flags(**demands))
+        for reason, demands, edit in (
+            ("env_not_allowed", {"allowed_envs": ()}, lambda document: None),
+            ("script_not_pinned", {"pre_launch_scripts": ()}, lambda document: document.update(pre_launch_script="x")),
+            ("forbidden", {"privileged": False}, _services(privileged=True)),
+            ("flag_missing", {"tproxy_enabled": False}, lambda document: None),
+            ("other_flag", {"public_logs": True}, lambda document: None),
+            ("unknown_member", {"public_logs": False}, lambda document: document.update(hook="x")),
+            ("unreadable", {"public_logs": False}, lambda document: document.update(runner="bash")),
+        )
+    ),
     _case("pin.signing_key", "not_pinned", "", None, policy=lambda: with_pins(signing_keys=(_OTHER32,))),
     _case(
         "pin.signing_key", "not_pinned", "binding.signing_key", None, policy=lambda: with_pins(signing_keys=(_OTHER32,))
@@ -201,6 +294,7 @@ CASES: Final = (
     _case(
         "pin.tls_spki", "not_pinned", "binding.tls_fingerprint", None, policy=lambda: with_pins(tls_spki=(_OTHER32,))
     ),
+    _case("policy.shape", "other_shape", "shape", "chutes"),
     _case(
         "pin.reference_current",
         "expired",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import attrs
 import pytest
@@ -12,13 +12,15 @@ from teeverify.checks import catalogue
 from teeverify.checks.catalogue import Check, all_checks, failed, get_check, passed, unevaluated
 from teeverify.claims.problem import ProblemKind
 from teeverify.claims.subject import Subject
-from teeverify.policy import Policy
+from teeverify.policy import ComposeFlags, Policy
 from teeverify.providers.near import NearVerifier
 from teeverify.verdict import CheckResult, Status
 
 from .reasons import CASES, Case
 from .subjects import NOW, change, find, policy_of, problem, subject_of, with_pins
 
+TELLING: Final = ("pin.images_by_digest", "pin.compose_flags")
+"""They say what they find where nothing is pinned."""
 THEMES: Final = ("evidence", "freshness", "binding", "channel", "dstack", "pin", "policy", "saved")
 MINE: Final = tuple(check.id for check in all_checks() if check.id.partition(".")[0] in THEMES)
 PAIRS: Final = tuple((check_id, required) for check_id in MINE for required in get_check(check_id).requires)
@@ -29,6 +31,9 @@ def test_good_evidence_passes(check_id: str, role: str) -> None:
     shape = "cloud" if role == "gateway" else "direct"
     finding = find(check_id, subject_of(role, shape), policy_of(shape))
     unpinned = {"pin.signing_key", "pin.tls_spki"}
+    if check_id in TELLING:
+        assert (finding.status, finding.reason) == (Status.INFO, "not_pinned")
+        return
     if check_id in unpinned and finding.status is Status.NOT_APPLICABLE:
         assert finding.reason == "not_pinned"
     else:
@@ -77,7 +82,10 @@ def _pair(monkeypatch: pytest.MonkeyPatch, check_id: str, required: str, first: 
 def _pinning() -> Policy:
     subject = subject_of()
     key, fingerprint = subject.binding.signing_key, subject.binding.tls_fingerprint
-    return with_pins(signing_keys=(key.address,), tls_spki=(fingerprint,))  # type: ignore[union-attr]
+    facts: dict[str, Any] = {"images_by_digest": True, "compose_flags": ComposeFlags(public_logs=False)}
+    policy = with_pins(signing_keys=(key.address,), tls_spki=(fingerprint,), **facts)  # type: ignore[union-attr]
+    beside = attrs.evolve(policy.pins["compose_manager"], **facts)
+    return attrs.evolve(policy, pins={**policy.pins, "compose_manager": beside})
 
 
 @pytest.mark.parametrize(("check_id", "required"), PAIRS)
@@ -128,6 +136,9 @@ _CLAIMS: Final = (
     ("pin.compose", "dstack.identity"),
     ("pin.kms_root", "dstack.identity"),
     ("pin.os_image", "dstack.identity"),
+    ("pin.images_by_digest", "dstack.app_compose"),
+    ("pin.compose_flags", "dstack.app_compose"),
+    ("dstack.key_provider", "tdx.quote"),
     ("pin.signing_key", "binding.signing_key"),
     ("pin.tls_spki", "binding.tls_fingerprint"),
 )
@@ -167,7 +178,8 @@ def test_what_is_not_pinned_does_not_apply(check_id: str) -> None:
         return
     nothing = with_pins(base_images=None, app_ids=None, compose=None, kms_roots=None, os_images=None)
     finding = find(check_id, subject_of(), nothing)
-    assert (finding.status, finding.reason) == (Status.NOT_APPLICABLE, "not_pinned")
+    status = Status.INFO if check_id in TELLING else Status.NOT_APPLICABLE
+    assert (finding.status, finding.reason) == (status, "not_pinned")
 
 
 def test_registers_of_two_images_match_nothing() -> None:

@@ -51,6 +51,7 @@ LIBRARIES: Final = {
     "urllib3": {"requests_transport"},
     "httpx": {"integrations"},
     "aiohttp": {"integrations"},
+    "yaml": {"formats"},
     "tomllib": {"policy"},
     "tomli": {"policy"},
     "argparse": {"cli"},

@@ -36,6 +36,31 @@ class Machine:
 
 
 @functools.cache
+def app_certificates_of_captures() -> tuple[tuple[str, str, TdReport], ...]:
+    """Where it stands, the PEM chain, and the report of the record's own quote, for every record with both."""
+    folder, found = captures_folder(), []
+    for pattern in CAPTURES:
+        for path in sorted(folder.glob(pattern)):
+            for exchange in json.loads(path.read_text())["exchanges"]:
+                body = base64.b64decode(exchange["response"]["body"] or "")
+                if b"app_cert" in body:
+                    found += list(_certified(json.loads(body), path.stem))
+    return tuple(found)
+
+
+def _certified(value: Any, where: str) -> Iterator[tuple[str, str, TdReport]]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _certified(item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        info = value.get("info")
+        if isinstance(info, dict) and info.get("app_cert") and value.get("intel_quote"):
+            yield where, info["app_cert"], parse_quote(bytes.fromhex(value["intel_quote"])).report
+        for name, item in value.items():
+            yield from _certified(item, f"{where}.{name}")
+
+
+@functools.cache
 def machines() -> tuple[Machine, ...]:
     """Every record with a quote, a log and a vm_config; skips where there are no captures."""
     folder, found = captures_folder(), []

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import attrs
+
 from ..claims.enclave import EnclaveClaims, RegistryClaims
-from ..claims.problem import Problem, need
+from ..claims.problem import Problem, ProblemKind, need
 from ..claims.subject import Subject
 from ..formats.pcr_hash import pcr_hash_of_table
-from ..policy import Policy
+from ..policy import Policy, ReferenceValues
 from .catalogue import Finding, check, failed, info, not_applicable, passed, unevaluated
 
 __all__: list[str] = []
 
 _CONTRACT = "OpenGradient TEERegistry (og-evm)"
+_HASHED = frozenset({"pcr0", "pcr1", "pcr2"})
 _GATEWAY = "OpenGradient tee-gateway, GET /signing-key and /v1/ohttp/config"
 
 
@@ -33,6 +36,7 @@ _GATEWAY = "OpenGradient tee-gateway, GET /signing-key and /v1/ohttp/config"
     reasons={
         "not_listed": "The contract does not list the enclave.",
         "other_contract": "The answers are of another contract or chain than the pinned one.",
+        "contradiction": "A node contradicts itself about one block.",
         "no_quorum": "Fewer nodes agree than the policy demands.",
         "stale_block": "The block that was read is too old, or lies in the future.",
         "disabled": "The enclave is disabled, or registered for another purpose.",
@@ -49,6 +53,8 @@ def registry_entry(subject: Subject, policy: Policy) -> Finding:
         return not_applicable("no_contract_pinned", "the policy pins no contract, so none is believed")
     if subject.registry is None:
         return unevaluated("not_listed", "no node was asked about the contract that the policy pins")
+    if isinstance(subject.registry, Problem) and subject.registry.kind is ProblemKind.INVALID:
+        return failed("contradiction", subject.registry.detail)
     entry: RegistryClaims = need(subject.registry)
     if (entry.contract.hex(), entry.chain_id) != (policy.registry.address, policy.registry.chain_id):
         return failed("other_contract", "the answers are of another contract or chain than the pinned one")
@@ -63,8 +69,10 @@ def registry_entry(subject: Subject, policy: Policy) -> Finding:
     if wrong is not None:
         return wrong
     words = f"the contract lists the enclave as active ({entry.agreeing} of {entry.asked} nodes)"
-    if subject.recorded_at is None or _is_pinned(subject, policy):
+    if subject.recorded_at is None:
         return passed(words)
+    if _is_pinned(subject, policy):
+        return passed(f"{words}, by recorded answers; the policy pins the enclave's id")
     if policy.registry.assurance == "attested":
         return info("recorded_word", f"{words}; a recorded answer of a node proves nothing by itself")
     return unevaluated(
@@ -90,8 +98,9 @@ def _entry_faults(entry: RegistryClaims, subject: Subject, policy: Policy) -> It
         yield failed("debug_image", "the registered image runs in debug mode; do not use this endpoint")
     pins = policy.pins.get(subject.role)
     if pins is not None and pins.pcrs is not None:
-        pinned = {pcr_hash_of_table(table) for table in pins.pcrs}
-        if entry.pcr_hash not in pinned:
+        # The contract's hash is of three registers; a table with more is enforced by the document alone.
+        tables = [table for table in pins.pcrs if subject.nitro is not None or table.keys() <= _HASHED]
+        if entry.pcr_hash not in {pcr_hash_of_table(table) for table in tables}:
             yield failed(
                 "image_not_pinned", "the registered image is none that the policy pins", observed=entry.pcr_hash.hex()
             )
@@ -150,6 +159,7 @@ def signing_key(subject: Subject, policy: Policy) -> Finding:
         "unsigned": "The key configuration is not signed.",
         "other_config": "The contract holds another key configuration.",
         "no_key": "There is no key to encrypt to.",
+        "recorded_word": "A recorded answer of a node names the key, which anybody can write.",
     },
 )
 def ohttp_key(subject: Subject, policy: Policy) -> Finding:
@@ -162,9 +172,13 @@ def ohttp_key(subject: Subject, policy: Policy) -> Finding:
     if key.registered is not None and key.registered != key.key_config:
         return failed("other_config", "the contract holds another key configuration than the enclave shows")
     if key.signature_valid is None:
-        if policy.registry.assurance == "attested":
+        if policy.registry.assurance == "attested" or key.registered is None:
             return unevaluated(
                 "unsigned", "the key configuration is not signed by the enclave, so anybody could own it"
+            )
+        if subject.recorded_at is not None:  # a pinned id vouches for the signing key, and for nothing beside it
+            return info(
+                "recorded_word", "a recorded answer of a node names the key, so nothing is to be encrypted to it"
             )
         return passed("the contract names the key that requests are encrypted to; the enclave's signature was not seen")
     return passed("the enclave's signing key signed the key that requests are encrypted to")
@@ -189,6 +203,7 @@ def ohttp_key(subject: Subject, policy: Policy) -> Finding:
         "no_document": "There is no document of the enclave's own.",
         "no_entry": "There is no entry of the contract.",
         "image_not_pinned": "The policy demands a pinned image, and pins none.",
+        "unenforced_pin": "The policy pins something that a contract does not show, so nothing would enforce it.",
     },
 )  # fmt: skip
 def assurance(subject: Subject, policy: Policy) -> Finding:
@@ -200,7 +215,16 @@ def assurance(subject: Subject, policy: Policy) -> Finding:
         return unevaluated("no_entry", "the policy demands the contract's word, and there is none")
     if level != "registry" and (pins is None or not pins.is_enclave_pinned):
         return failed("image_not_pinned", f"the level {level!r} needs PCR0, PCR1 and PCR2 pinned for {subject.role}")
+    idle = [] if pins is None or level != "registry" else _idle(pins)  # at the other levels policy.pinned sees to it
+    if idle:
+        return failed("unenforced_pin", f"the policy pins {idle[0]} for {subject.role}, which nothing here shows")
     return passed(f"the level is {level!r}, as the policy demands", expected=level, observed=level)
+
+
+def _idle(pins: ReferenceValues) -> list[str]:
+    """Names of lists that are pinned and that no contract says anything about."""
+    names = (pin.name for pin in attrs.fields(ReferenceValues) if pin.name not in ("pcrs", "signing_keys"))
+    return [name for name in names if getattr(pins, name) is not None]
 
 
 def _keys(subject: Subject) -> EnclaveClaims:

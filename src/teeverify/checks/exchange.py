@@ -49,6 +49,8 @@ def request_digest(subject: ExchangeSubject, policy: Policy) -> Finding:
 )
 def response_digest(subject: ExchangeSubject, policy: Policy) -> Finding:
     del policy
+    if subject.carried:
+        need(subject.signature)
     if subject.streamed and not subject.finished:
         return failed("stream_unfinished", "a stream was asked for, and what was received does not end in [DONE]")
     expected, observed = subject.response_digest.hex(), need(subject.signature).response_digest.hex()
@@ -194,6 +196,8 @@ def model(subject: ExchangeSubject, policy: Policy) -> Finding:
 )
 def first_seen(subject: ExchangeSubject, policy: Policy) -> Finding:
     del policy
+    if subject.carried:
+        need(subject.signature)
     if subject.chat_id is None and subject.form is None:
         return failed("no_chat_id", "the response carries no chat id and none was given: pass chat_id")
     if subject.stated_chat_id not in (None, subject.chat_id):
@@ -201,8 +205,9 @@ def first_seen(subject: ExchangeSubject, policy: Policy) -> Finding:
     if subject.seen_before is None:
         return not_applicable("no_memory", "a saved report cannot show what was seen before it")
     if subject.seen_before:
-        return failed("replayed", "a chat with this id was accepted before: an old answer may have been served again")
-    return passed("the chat id was not seen before")
+        what = "a chat with this id" if subject.form is None else "this signed answer"
+        return failed("replayed", f"{what} was accepted before: an old answer may have been served again")
+    return passed(f"the {'chat id' if subject.form is None else 'signed answer'} was not seen before")
 
 
 @check(

@@ -46,6 +46,7 @@ def upstream(subject: ExchangeSubject, policy: Policy) -> Finding:
     if subject.upstream is None:
         return not_applicable("direct", "this kind of receipt knows no upstream")
     claims = need(subject.upstream)
+    need(claims.accepted_sessions)
     if not claims.events:
         return _no_events(claims)
     return _attempts(claims) or _session(claims)
@@ -69,7 +70,8 @@ def _attempts(claims: UpstreamClaims) -> Finding | None:
     if sum(event.verified for event in claims.events) != 1:
         return failed("several", "the receipt names several verified upstreams, exactly one was expected")
     cited = claims.events[-1].session_id
-    if claims.accepted_sessions is not None and cited not in claims.accepted_sessions:
+    accepted = need(claims.accepted_sessions)
+    if accepted is not None and cited not in accepted:
         return failed("session_not_accepted", "the session is none of those that the request pinned", observed=cited)
     return None
 

@@ -73,7 +73,8 @@ class ExchangeSubject:
     the signing keys of the attestation, whose outcome and end stand beside them. ``peer_fingerprint`` and
     ``attested_fingerprint`` are the SHA-256 of the TLS keys of our connection (None when unknown) and of the
     attestation. ``seen_before`` is None where nothing remembers. An INVALID ``signature`` is one by a signer that is
-    not known; ``upstream`` is None where the signature says nothing of the way behind the signer.
+    not known; ``upstream`` is None where the signature says nothing of the way behind the signer. ``carried`` says that
+    the signature comes inside the response, so that without it there was no answer.
     """
 
     id: str = "exchange"
@@ -97,5 +98,6 @@ class ExchangeSubject:
     signers: tuple[AttestedSigner, ...]
     seen_before: bool | None
     form: SignedForm | None = None
+    carried: bool = False
     peer_fingerprint: bytes | None = None
     attested_fingerprint: bytes | None = field(default=None)

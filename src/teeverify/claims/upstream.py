@@ -18,8 +18,8 @@ class UpstreamClaims:
     ``direct`` is true where the attested gateway itself, over a connection that ends inside it, says that it has no
     upstream, false where it says otherwise, and None where nothing shows who says so. ``received_digest`` and
     ``forwarded_digest`` are 32 bytes, the latter None where nothing was forwarded. ``session`` is None where no session
-    was cited. ``accepted_sessions`` are those that our request pinned, None where it accepts any. ``served_at`` are
-    Unix seconds.
+    was cited. ``accepted_sessions`` are those that our request pinned, None where it accepts any, a Problem where the
+    request cannot be read. ``served_at`` are Unix seconds.
     """
 
     direct: bool | None
@@ -27,5 +27,5 @@ class UpstreamClaims:
     forwarded_digest: bytes | None
     events: tuple[UpstreamEvent, ...]
     session: UpstreamSession | Problem | None
-    accepted_sessions: tuple[str, ...] | None
+    accepted_sessions: tuple[str, ...] | Problem | None
     served_at: int

@@ -27,9 +27,12 @@ _OPTIONS: Final[Mapping[str, tuple[str, ...]]] = {
     "phala": ("algorithm",),
     "vllm-proxy": ("url", "algorithm", "tls_bound"),
     "aci": ("url",),
+    "opengradient": ("nodes", "enclave", "tee_id"),
 }
 """The options that only some providers have."""
-_ALL_OPTIONS: Final = ("route", "algorithm", "backends", "chute", "url", "mode", "tls_bound")
+_ALL_OPTIONS: Final = tuple(dict.fromkeys(name for names in _OPTIONS.values() for name in names))
+_SPELLED: Final = {"tls_bound": "--tls-bound", "nodes": "--node", "tee_id": "--tee-id"}
+"""Options that are spelled in another way than their names."""
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -40,8 +43,8 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Challenge a provider with a fresh nonce, judge what it answers, and say so. Nothing but the "
         f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
     )
-    attest.add_argument("provider", metavar="PROVIDER", help="near, chutes, chutes-chain, phala, vllm-proxy ...")
-    attest.add_argument("model", metavar="MODEL", help="canonical name of the model")
+    attest.add_argument("provider", metavar="PROVIDER", help="near, chutes, phala, vllm-proxy, opengradient ...")
+    attest.add_argument("model", metavar="MODEL", help="canonical name of the model; any name for a router, such as -")
     route = attest.add_mutually_exclusive_group()
     route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
     route.add_argument("--direct", dest="route", action="store_const", const="direct", help="the model's own host")
@@ -58,6 +61,11 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     attest.add_argument(
         "--tls-bound", action="store_true", help="of a vllm-proxy: the form of the quote that names the TLS key"
     )
+    attest.add_argument(
+        "--node", dest="nodes", action="append", metavar="URL", help="a JSON-RPC node that is asked about the contract"
+    )
+    attest.add_argument("--enclave", metavar="URL", help="the enclave, in place of the one that the contract lists")
+    attest.add_argument("--tee-id", metavar="HEX", help="id of the enclave, where the contract lists several")
     attest.add_argument("--nonce", metavar="HEX", help="the challenge, 64 hex digits (default: random)")
     attest.add_argument("--save", metavar="OUT.json", help="write the session as a saved report, whatever its outcome")
     attest.add_argument("--backends", action="store_true", help="judge every machine behind a model's host (--direct)")
@@ -108,12 +116,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _options(args: argparse.Namespace, kind: type[Verifier]) -> dict[str, Any]:
     """The options that only this provider has; those of another provider are an error."""
+    from ..formats.encodings import decode_hex
+
     names = _OPTIONS.get(kind.provider, ())
     given = {name: getattr(args, name) for name in _ALL_OPTIONS if getattr(args, name)}
     foreign = [name for name in given if name not in names]
     if foreign:
-        shown = f"--{given['route']}" if foreign[0] == "route" else f"--{foreign[0].replace('_', '-')}"
+        shown = f"--{given['route']}" if foreign[0] == "route" else _SPELLED.get(foreign[0], f"--{foreign[0]}")
         raise ConfigurationError(f"{shown} is no option of provider {kind.provider!r}: leave it out")
+    if "tee_id" in given:
+        given["tee_id"] = decode_hex(given["tee_id"].removeprefix("0x"), what="--tee-id", size=32)
     return {name: value for name, value in given.items() if name != "backends"}
 
 

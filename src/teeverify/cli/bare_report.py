@@ -20,7 +20,7 @@ from ..formats.encodings import decode_hex
 from ..limits import MAX_ENDORSEMENT_BODY, MAX_REPORT_BODY
 from ..saved import RecordedExchange, SavedReport
 
-__all__ = ["read_bare_report"]
+__all__ = ["read_bare_report", "read_collateral", "read_file"]
 
 _TCB_FILE: Final = re.compile(r"tcb-info-([0-9a-f]{12})\.json\Z")
 
@@ -39,7 +39,7 @@ def read_bare_report(args: argparse.Namespace) -> tuple[SavedReport, bool]:
         nonce = decode_hex(args.nonce, what="--nonce", size=32)
     except FormatError as error:
         raise ConfigurationError(str(error)) from None
-    body = _read(Path(args.report), MAX_REPORT_BODY)
+    body = read_file(Path(args.report), MAX_REPORT_BODY)
     url = args.url or default_url(body, model=args.model, nonce=nonce)
     try:
         asked = asked_from_url(url)
@@ -51,12 +51,12 @@ def read_bare_report(args: argparse.Namespace) -> tuple[SavedReport, bool]:
         )
     spki = None
     if args.tls_cert is not None:
-        spki = load_pem_chain(_read(Path(args.tls_cert), MAX_REPORT_BODY), what="--tls-cert")[0].spki_der
+        spki = load_pem_chain(read_file(Path(args.tls_cert), MAX_REPORT_BODY), what="--tls-cert")[0].spki_der
     exchange = RecordedExchange(
         request=Request(method="GET", url=url, limit=MAX_REPORT_BODY),
         response=Response(status=200, headers={}, body=body, peer_spki=spki),
     )
-    endorsements, recorded_at = _collateral(args.collateral)
+    endorsements, recorded_at = read_collateral(args.collateral)
     report = SavedReport(
         provider=args.provider,
         model=args.model,
@@ -67,7 +67,12 @@ def read_bare_report(args: argparse.Namespace) -> tuple[SavedReport, bool]:
     return report, recorded_at is not None
 
 
-def _collateral(source: str | None) -> tuple[tuple[RecordedExchange, ...], datetime | None]:
+def read_collateral(source: str | None) -> tuple[tuple[RecordedExchange, ...], datetime | None]:
+    """Answers of Intel and NVIDIA out of a folder, or out of a saved report, with the time that this one claims.
+
+    Raises:
+        SavedReportError: the folder holds none, or the file is no saved report.
+    """
     if source is None:
         return (), None
     path = Path(source)
@@ -107,7 +112,7 @@ def _from_directory(folder: Path) -> tuple[RecordedExchange, ...]:
     return tuple(
         RecordedExchange(
             request=evolve(requests[name], headers={}),
-            response=Response(status=200, headers=_headers(path), body=_read(path, MAX_ENDORSEMENT_BODY)),
+            response=Response(status=200, headers=_headers(path), body=read_file(path, MAX_ENDORSEMENT_BODY)),
         )
         for name, path in found.items()
     )
@@ -118,7 +123,7 @@ def _headers(path: Path) -> dict[str, tuple[str, ...]]:
     if not beside.is_file():
         return {}
     headers: dict[str, tuple[str, ...]] = {}
-    for line in _read(beside, MAX_ENDORSEMENT_BODY).decode("latin-1").splitlines():
+    for line in read_file(beside, MAX_ENDORSEMENT_BODY).decode("latin-1").splitlines():
         name, colon, value = line.partition(":")
         if colon and " " not in name:
             key = name.strip().lower()
@@ -126,7 +131,12 @@ def _headers(path: Path) -> dict[str, tuple[str, ...]]:
     return headers
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        InputError: it cannot be read, or is longer than ``limit``.
+    """
     try:
         with path.open("rb") as file:
             data = file.read(limit + 1)

@@ -1,25 +1,19 @@
-"""The steps of ``teeverify demo``: what is true first, then one lie at a time."""
+"""The steps of ``teeverify demo`` for NEAR: what is true first, then one lie at a time."""
 
 from __future__ import annotations
 
 import functools
 import json
-import shutil
-import tempfile
-import textwrap
-from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from attrs import field, frozen
-
 from ..errors import ConfigurationError, KeyMismatchError
+from .demo_show import Show, demonstrated
 
 if TYPE_CHECKING:
     from ..exchange import Exchange
     from ..providers.near import NearVerifier
     from ..testing.simulation import SimulatedTee
-    from ..verdict import AttestationVerdict, CheckResult, VerifiedExchange
+    from ..verdict import AttestationVerdict, VerifiedExchange
 
 __all__ = ["LIES", "demonstrate"]
 
@@ -30,7 +24,6 @@ LIES: Final = (
     ("forged-event", "an event of the boot log is rewritten", "dstack.event_digests"),
     ("old-tcb", "the platform's firmware is out of date", "tcb.status"),
 )
-_INDENT: Final = " " * 12
 _PROMPT: Final = "Which of my words leave this machine?"
 
 
@@ -38,41 +31,13 @@ def demonstrate(*, direct: bool, save: str | None) -> int:
     """Run the demonstration against the gateway, or a model's own host; returns the command's exit code."""
     from ..testing.simulation import SimulatedTee
 
-    with SimulatedTee.near(cloud=not direct) as tee, tempfile.TemporaryDirectory() as directory:
-        show = _Show(tee=tee, saved=Path(save or Path(directory) / "report.json"))
-        _truth(show)
-        _lies(show)
-    surprises = len(show.surprises)
-    print(
-        "\nEvery step came out as it should. TEST ROOTS: this proved nothing about real hardware."
-        if not surprises
-        else f"\n{surprises} steps did not come out as they should: {'; '.join(show.surprises)}."
-    )
-    return 1 if surprises else 0
+    return demonstrated(SimulatedTee.near(cloud=not direct), name="NEAR", save=save, acts=(_truth, _lies))
 
 
-@frozen(kw_only=True)
-class _Show:
-    """The running demonstration; ``surprises`` are the steps that did not come out as they should."""
-
-    tee: SimulatedTee
-    saved: Path
-    surprises: list[str] = field(factory=list)
-
-    def step(self, words: str, expected: str, observed: str, more: str = "") -> None:
-        columns = max(60, shutil.get_terminal_size((100, 24)).columns)
-        print(f"  {observed:8}  {words}")
-        if more:
-            print(textwrap.fill(more, columns, initial_indent=_INDENT, subsequent_indent=_INDENT))
-        if observed != expected:
-            self.surprises.append(f"{words} ({observed} instead of {expected})")
-
-
-def _truth(show: _Show) -> None:
+def _truth(show: Show) -> None:
     from ..saved import SavedReport
 
     tee = show.tee
-    print(f"A simulated NEAR endpoint listens on {tee.address[0]}, port {tee.port}.\n")
     print("What is true is VERIFIED:")
     verifier = _verifier(tee)
     verdict = verifier.verify_attestation(tee.model)
@@ -95,32 +60,24 @@ def _truth(show: _Show) -> None:
     show.step("the saved exchange, verified offline", "VERIFIED", auditor.verify_saved_exchange(report).outcome.value)
 
 
-def _lies(show: _Show) -> None:
+def _lies(show: Show) -> None:
     tee = show.tee
     print("\nWhat is not true is refused, one lie at a time:")
     for fault, words, check_id in LIES:
-        _under(tee, fault, functools.partial(_attest_a_lie, show, words, check_id))
+        show.under(fault, functools.partial(_attest_a_lie, show, words, check_id))
     verdict = _verifier(tee).verify_attestation(tee.model)
-    _under(tee, "other-tls-key", functools.partial(_send_to_a_stranger, show, verdict))
-    _under(tee, "altered-response-byte", functools.partial(_verify_an_altered_answer, show, verdict))
+    show.under("other-tls-key", functools.partial(_send_to_a_stranger, show, verdict))
+    show.under("altered-response-byte", functools.partial(_verify_an_altered_answer, show, verdict))
     again = _verifier(tee).verify_attestation(tee.model)
     show.step("and the truth once more", "VERIFIED", again.outcome.value)
 
 
-def _under(tee: SimulatedTee, fault: str, action: Callable[[], None]) -> None:
-    tee.set_fault(fault)
-    try:
-        action()
-    finally:
-        tee.set_fault(None)
-
-
-def _attest_a_lie(show: _Show, words: str, check_id: str) -> None:
+def _attest_a_lie(show: Show, words: str, check_id: str) -> None:
     verdict = _verifier(show.tee).verify_attestation(show.tee.model)
-    show.step(words, "REJECTED", verdict.outcome.value, _reason(show, words, verdict.checks, check_id))
+    show.step(words, "REJECTED", verdict.outcome.value, show.reason(words, verdict.checks, check_id))
 
 
-def _send_to_a_stranger(show: _Show, verdict: AttestationVerdict) -> None:
+def _send_to_a_stranger(show: Show, verdict: AttestationVerdict) -> None:
     words = "a prompt on its way to another TLS key"
     try:
         _chat(show.tee, verdict, stream=False)
@@ -130,20 +87,11 @@ def _send_to_a_stranger(show: _Show, verdict: AttestationVerdict) -> None:
         show.step(words, "not sent", "sent")
 
 
-def _verify_an_altered_answer(show: _Show, verdict: AttestationVerdict) -> None:
+def _verify_an_altered_answer(show: Show, verdict: AttestationVerdict) -> None:
     words = "one byte of an answer altered on the way"
     judged = _verifier(show.tee).verify_exchange(_chat(show.tee, verdict, stream=True), attestation=verdict)
-    reason = _reason(show, words, judged.checks, "exchange.response_digest")
+    reason = show.reason(words, judged.checks, "exchange.response_digest")
     show.step(words, "REJECTED", judged.outcome.value, reason)
-
-
-def _reason(show: _Show, words: str, checks: tuple[CheckResult, ...], check_id: str) -> str:
-    """What the check that should refuse the lie says of it."""
-    found = next((check for check in checks if check.id == check_id and check.status.value == "fail"), None)
-    if found is None:
-        show.surprises.append(f"{words} (not refused by {check_id})")
-        return ""
-    return f"{check_id}: {found.summary}"
 
 
 def _verifier(tee: SimulatedTee) -> NearVerifier:

@@ -8,7 +8,7 @@ from typing import Final
 
 __all__ = ["add_parsers"]
 
-_COMMANDS: Final = ("dstack_measure",)
+_COMMANDS: Final = ("dstack_measure", "dstack_verify")
 """Modules of this package with an ``add_parser`` that takes the group's subparsers and sets ``run``."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..errors import ConfigurationError
 
@@ -19,24 +19,32 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parsers", "run"]
 
+_OWN: Final = {
+    "near": ("cloud", "direct", "gpus", "backends"),
+    "chutes": ("gpus", "instances"),
+    "opengradient": ("nodes",),
+}
+"""The providers that are there, with the options that each has."""
+
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add ``simulate``."""
     simulate = commands.add_parser(
         "simulate",
         help="serve a simulated TEE on this machine",
-        description="Serve a simulated provider, with Intel and NVIDIA beside it, over HTTPS on 127.0.0.1 until "
+        description="Serve a simulated provider, with all services that it needs, over HTTPS on 127.0.0.1 until "
         "interrupted. All evidence is signed under test roots: it proves nothing, and no production policy accepts it.",
     )
-    simulate.add_argument("provider", metavar="PROVIDER", help="near or chutes")
+    simulate.add_argument("provider", metavar="PROVIDER", help="near, chutes or opengradient")
     simulate.add_argument("--port", type=int, default=0, metavar="N", help="port (default: any that is free)")
     simulate.add_argument("--fault", metavar="NAME", help="lie or fail in one way (see --list-faults)")
     shape = simulate.add_mutually_exclusive_group()
     shape.add_argument("--cloud", action="store_true", help="near: through the gateway (default)")
     shape.add_argument("--direct", action="store_true", help="near: the model's own host")
-    simulate.add_argument("--gpus", type=int, default=2, metavar="N", help="GPUs of each machine (default: 2)")
+    simulate.add_argument("--gpus", type=int, metavar="N", help="near, chutes: GPUs of each machine (default: 2)")
     simulate.add_argument("--backends", type=int, metavar="N", help="near: machines behind the model's host")
     simulate.add_argument("--instances", type=int, metavar="N", help="chutes: instances of the chute (default: 2)")
+    simulate.add_argument("--nodes", type=int, metavar="N", help="opengradient: nodes of the chain (default: 2)")
     simulate.add_argument("--write", metavar="DIR", help="write roots, policy and TLS authority there, and keep them")
     simulate.add_argument("--list-faults", action="store_true", help="list what --fault takes, and exit")
     simulate.set_defaults(run=run)
@@ -60,22 +68,22 @@ def run(args: argparse.Namespace) -> int:
 
 def _maker(args: argparse.Namespace) -> Callable[..., SimulatedTee]:
     """What makes the simulation that is asked for; an option of another provider is an error."""
-    own = {"near": ("cloud", "direct", "backends"), "chutes": ("instances",)}
-    if args.provider not in own:
+    if args.provider not in _OWN:
         raise ConfigurationError(
-            f"there is no simulation of provider {args.provider[:40]!r}: near and chutes are there"
+            f"there is no simulation of provider {args.provider[:40]!r}: {', '.join(_OWN)} are there"
         )
     from ..testing.simulation import SimulatedTee
 
-    names = (name for names in own.values() for name in names)
-    given = [name for name in names if getattr(args, name) is not None and getattr(args, name) is not False]
-    foreign = [name for name in given if name not in own[args.provider]]
+    own = _OWN[args.provider]
+    names = dict.fromkeys(name for names in _OWN.values() for name in names)
+    given = {name: getattr(args, name) for name in names if getattr(args, name) not in (None, False)}
+    foreign = [name for name in given if name not in own]
     if foreign:
         raise ConfigurationError(f"--{foreign[0]} is no option of provider {args.provider!r}: leave it out")
-    numbers = {name: getattr(args, name) for name in given if name in ("backends", "instances")}
-    if args.provider == "chutes":
-        return partial(SimulatedTee.chutes, gpus=args.gpus, **numbers)
-    return partial(SimulatedTee.near, cloud=not args.direct, gpus=args.gpus, **numbers)
+    numbers = {name: value for name, value in given.items() if name not in ("cloud", "direct")}
+    if args.provider == "near":
+        return partial(SimulatedTee.near, cloud=not args.direct, **numbers)
+    return partial(SimulatedTee.chutes if args.provider == "chutes" else SimulatedTee.opengradient, **numbers)
 
 
 @contextmanager
@@ -97,12 +105,13 @@ def _announcement(tee: SimulatedTee, directory: Path, args: argparse.Namespace) 
         return shlex.quote(str(path))
 
     authority, roots, policy = directory / "tls-ca.pem", directory / "roots", directory / "policy.toml"
+    key = f"{KEY_VARIABLE}={tee.api_key} " if tee.attesting_wants_key else ""
     attest = (
-        f"{KEY_VARIABLE}={tee.api_key} teeverify attest {shlex.join(tee.attesting)} "
+        f"{key}teeverify attest {shlex.join(tee.attesting)} "
         f"--connect-to 127.0.0.1:{tee.port} --ca {quoted(authority)} --test-roots {quoted(roots)} "
         f"--policy {quoted(policy)}"
     )
-    hosts = " and ".join(origin.removeprefix("https://") for origin in tee.origins)
+    hosts = " and ".join(tee.hosts)
     reached = (
         f"base URL: {tee.base_url}" if args.provider == "near" else f"hosts:    {hosts}, all at 127.0.0.1:{tee.port}"
     )
@@ -129,5 +138,5 @@ def _list_faults(tee: SimulatedTee) -> None:
         if fault.area != area:
             area = fault.area
             print(f"{area}:")
-        found = "VERIFIED" if fault.outcome == "VERIFIED" else f"{fault.outcome} by {', '.join(sorted(fault.checks))}"
-        print(f"  {name.ljust(width)}  {fault.description} [{found}]")
+        by = f" by {', '.join(sorted(fault.checks))}" if fault.outcome != "VERIFIED" else ""
+        print(f"  {name.ljust(width)}  {fault.description} [{fault.error or fault.outcome + by}]")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..claims.dstack import AppCertificate, DstackClaims, KeyProvider, MeasuredIdentity, NamedLog
+from ..claims.dstack import DstackClaims, KeyProvider, MeasuredIdentity, NamedLog
 from ..claims.problem import Problem, ProblemKind
-from ..crypto.certificates import CertificateMemo, is_issued_by, load_pem_chain
+from ..crypto.certificates import CertificateMemo
 from ..errors import FormatError
 from ..formats.app_compose import AppCompose, parse_app_compose
 from ..formats.encodings import decode_hex
@@ -15,15 +15,17 @@ from ..formats.event_log import Event, EventLog, parse_event_log
 from ..formats.strict_json import JsonValue, loads, same_json
 from ..formats.td_hob import checked_memory_size
 from ..limits import MAX_EVENT_PAYLOAD
+from .app_certificate import derive_app_certificate
 
 __all__ = ["DstackRecord", "derive_dstack", "read_identity"]
 
 DstackRecord = Mapping[str, JsonValue]
 """Members of a record as they stand in the report."""
 
-_APP_ID_OID: Final = "1.3.6.1.4.1.62397.1.3"
 _BEFORE_BOOT_MR: Final = {"app-id": (20,), "compose-hash": (32,), "instance-id": (0, 20)}
 _BEFORE_READY: Final = {"os-image-hash": (32,), "key-provider": None}
+_OF_NEWER_GUESTS: Final = {"init-script-hash": (32,), "gpu-policy-hash": (32,), "gpu-attestation": None}
+"""Stand before boot-mr-done where there are any; there may be several init scripts."""
 _MARKERS: Final = ("system-preparing", "boot-mr-done", "system-ready")
 _STATED_SIZES: Final = {
     "app_id": 20,
@@ -64,10 +66,26 @@ def derive_dstack(record: DstackRecord, info: DstackRecord, *, memo: Certificate
         logs=logs,
         identity=_identity(preferred, logs),
         app_compose=_app_compose(tcb_info.get("app_compose")),
-        app_certificate=_app_certificate(info.get("app_cert"), memo),
+        app_certificate=derive_app_certificate(info.get("app_cert"), memo),
         stated=stated,
         memory_size=_memory_size(vm_config, record.get("vm_config")),
+        mr_config=_mr_config((record, info, tcb_info), (vm_config, record.get("vm_config"))),
     )
+
+
+def _mr_config(holders: tuple[DstackRecord, ...], configs: tuple[JsonValue, ...]) -> bytes | Problem | None:
+    """The mr_config document: a text of the record, or (older hosts) of its ``vm_config``; all copies alike.
+
+    It is read only where MRCONFIGID is of version 3, so a bad one is no flaw of other records.
+    """
+    stated = [holder.get("mr_config") for holder in holders]
+    stated += [_member_of_config(config, "mr_config") for config in configs]
+    found = {one if isinstance(one, str) else None for one in stated if one not in (None, "")}
+    if len(found) > 1 or None in found:
+        detail = "the record shows several mr_config documents, or one that is no text"
+        return Problem(kind=ProblemKind.INVALID, code="mr_config", detail=detail, where="mr_config")
+    document = found.pop() if found else None
+    return None if document is None else document.encode("utf-8")
 
 
 def _memory_size(info_config: JsonValue, own_config: JsonValue) -> int | Problem | None:
@@ -76,7 +94,7 @@ def _memory_size(info_config: JsonValue, own_config: JsonValue) -> int | Problem
     Malformed is a size that no machine can have, or two sizes. Whatever else is wrong with a copy, it states none.
     """
     try:
-        stated = (_stated_memory(info_config), _stated_memory(own_config))
+        stated = [_member_of_config(config, "memory_size") for config in (info_config, own_config)]
         found = {checked_memory_size(size) for size in stated if size is not None}
         if len(found) > 1:
             raise FormatError("memory_size", "the record states two different memory sizes, one was expected")
@@ -85,8 +103,8 @@ def _memory_size(info_config: JsonValue, own_config: JsonValue) -> int | Problem
     return found.pop() if found else None
 
 
-def _stated_memory(config: JsonValue) -> JsonValue:
-    """``memory_size`` of a ``vm_config``, which is an object or a JSON string, and may be wrapped in another one."""
+def _member_of_config(config: JsonValue, name: str) -> JsonValue:
+    """A member of a ``vm_config``, which is an object or a JSON string, and may be wrapped in another one."""
     for _ in range(2):
         if isinstance(config, str) and config:
             try:
@@ -95,8 +113,8 @@ def _stated_memory(config: JsonValue) -> JsonValue:
                 return None
         if not isinstance(config, dict):
             return None
-        if config.get("memory_size") is not None:
-            return config["memory_size"]
+        if config.get(name) is not None:
+            return config[name]
         config = config.get("vm_config")
     return None
 
@@ -147,7 +165,10 @@ def read_identity(log: EventLog) -> MeasuredIdentity:
         raise FormatError("event_order", "the markers of the boot stand in another order than dstack emits them")
     found = {name: _only(events, name, 0, boot, ready, sizes) for name, sizes in _BEFORE_BOOT_MR.items()}
     found |= {name: _only(events, name, boot, ready, ready, sizes) for name, sizes in _BEFORE_READY.items()}
-    identity_names = {*_BEFORE_BOOT_MR, *_BEFORE_READY, "mr-kms"}
+    newer = {name: _early(events, name, boot, ready, sizes) for name, sizes in _OF_NEWER_GUESTS.items()}
+    if any(len(newer[name]) > 1 for name in ("gpu-policy-hash", "gpu-attestation")):
+        raise FormatError("event_repeated", "RTMR3 has several GPU events of one name before system-ready")
+    identity_names = {*_BEFORE_BOOT_MR, *_BEFORE_READY, *_OF_NEWER_GUESTS, "mr-kms"}
     return MeasuredIdentity(
         app_id=found["app-id"],
         compose_hash=found["compose-hash"],
@@ -156,7 +177,22 @@ def read_identity(log: EventLog) -> MeasuredIdentity:
         key_provider=_key_provider(found["key-provider"]),
         key_provider_payload=found["key-provider"],
         later_names=tuple(name for name in names[ready + 1 :] if name in identity_names),
+        init_script_hashes=newer["init-script-hash"],
+        gpu_policy_hash=next(iter(newer["gpu-policy-hash"]), None),
     )
+
+
+def _early(
+    events: tuple[Event, ...], name: str, boot: int, ready: int, sizes: tuple[int, ...] | None
+) -> tuple[bytes, ...]:
+    """Payloads of all events of that name before ``system-ready``, which must stand before ``boot-mr-done``."""
+    places = [i for i in range(ready) if events[i].name == name]
+    if any(place > boot for place in places):
+        raise FormatError("event_order", f"an {name} event of RTMR3 stands after boot-mr-done")
+    payloads = tuple(events[place].payload for place in places)
+    if sizes is not None and any(len(payload) not in sizes for payload in payloads):
+        raise FormatError("event_payload", f"an {name} event has a payload of another length than {sizes[0]} bytes")
+    return payloads
 
 
 def _only(
@@ -196,30 +232,6 @@ def _app_compose(value: JsonValue) -> AppCompose | Problem:
         return parse_app_compose(value)
     except FormatError as error:
         return _malformed(error, "app_compose")
-
-
-def _app_certificate(value: JsonValue, memo: CertificateMemo) -> AppCertificate | Problem | None:
-    if value in (None, ""):
-        return None
-    if not isinstance(value, str):
-        return _malformed(FormatError("certificate_syntax", "info.app_cert is not a string"), "app_cert")
-    try:
-        chain = load_pem_chain(value.encode("utf-8"), what="info.app_cert", memo=memo)
-    except FormatError as error:
-        return _malformed(error, "app_cert")
-    values = [certificate.extension_value(_APP_ID_OID) for certificate in chain[:2]]
-    app_ids = tuple(
-        value[2:] for value in values if value is not None and value[:2] == b"\x04\x14" and len(value) == 22
-    )
-    if (
-        len(chain) != 3
-        or len(app_ids) != 2
-        or not (chain[1].is_ca and chain[2].is_ca)
-        or not all(is_issued_by(chain[i], chain[min(i + 1, 2)]) for i in range(3))
-    ):
-        detail = "info.app_cert is not a chain of a certificate and two CAs, signed link by link, that names the app"
-        return Problem(kind=ProblemKind.INVALID, code="app_cert_chain", detail=detail, where="app_cert")
-    return AppCertificate(root_spki=chain[2].spki_der, app_ids=app_ids)
 
 
 def _object(value: JsonValue, what: str, stated: dict[str, bytes | Problem]) -> DstackRecord:

@@ -104,11 +104,12 @@ def parse_receipt(document: JsonValue) -> Receipt:
 
 
 def pinned_sessions(request_body: bytes) -> tuple[str, ...] | None:
-    """The sessions that a request accepts (``provider.aci_session_ids``), None where it accepts any."""
-    try:
-        document = loads(request_body, what="the request", limit=MAX_CHAT_BODY)
-    except FormatError:
-        return None
+    """The sessions that a request accepts (``provider.aci_session_ids``), None where it accepts any.
+
+    Raises:
+        FormatError: the request cannot be read, so what it accepts is not known; codes as of the JSON reader.
+    """
+    document = loads(request_body, what="the request", limit=MAX_CHAT_BODY)
     provider = document.get("provider") if isinstance(document, dict) else None
     if not isinstance(provider, dict) or "aci_session_ids" not in provider:
         return None

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 
 from ..errors import FormatError
 from .strict_json import JsonValue
 
 __all__ = ["ascii_canonical", "jcs"]
+
+_EXACT: Final = 2**53
+"""Beyond this, doubles do not hold every integer (RFC 8785, appendix D)."""
 
 
 def ascii_canonical(value: JsonValue) -> bytes:
@@ -35,9 +39,33 @@ def jcs(value: JsonValue) -> bytes:
             ``json_surrogate`` where a text holds a lone surrogate.
     """
     try:
+        if _is_plain(value):  # no key for which the two orders of sorting differ
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":"))
+            return text.encode("utf-8")
         return _spelled(value).encode("utf-8")
     except UnicodeEncodeError:
         raise FormatError("json_surrogate", "a signed document holds a lone surrogate, which is not text") from None
+
+
+def _is_plain(value: JsonValue) -> bool:
+    """True where no key holds a character beyond the first 65,536, so that code points and code units sort alike.
+
+    Raises:
+        FormatError: ``json_number``.
+    """
+    plain, level = True, [value]
+    while level:
+        below: list[JsonValue] = []
+        for item in level:
+            if isinstance(item, dict):
+                plain = plain and all(name.isascii() or max(name) <= "\uffff" for name in item)
+                below += item.values()
+            elif isinstance(item, list):
+                below += item
+            elif isinstance(item, float) or (type(item) is int and abs(item) > _EXACT):
+                raise FormatError("json_number", "a signed document holds a number that has more than one spelling")
+        level = below
+    return plain
 
 
 def _spelled(value: JsonValue) -> str:
@@ -46,6 +74,4 @@ def _spelled(value: JsonValue) -> str:
         return "{" + ",".join(f"{_spelled(name)}:{_spelled(value[name])}" for name in names) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(_spelled, value)) + "]"
-    if isinstance(value, float) or (type(value) is int and abs(value) > 2**53):
-        raise FormatError("json_number", "a signed document holds a number that has more than one spelling")
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -67,11 +67,12 @@ def chat_id_of(response_body: bytes) -> str | None:
 
 
 def respelled(response_body: bytes) -> bytes | None:
-    """A plain answer's JSON as Python's ``json.dumps`` spells it, members in their order; None where it is no object.
+    """A plain answer's JSON as Python's ``json.dumps`` spells it, members in their order.
 
-    vllm-proxy hashes this spelling and sends a more compact one (Dstack-TEE/vllm-proxy, api/v1/openai).
+    None where it is no object, or longer than 8 MiB. vllm-proxy hashes this spelling and sends a more compact one
+    (Dstack-TEE/vllm-proxy, api/v1/openai).
     """
-    document = _object(response_body)
+    document = _object(response_body) if len(response_body) <= _MAX_PLAIN else None
     return None if document is None else json.dumps(document).encode("ascii")
 
 

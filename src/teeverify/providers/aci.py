@@ -132,8 +132,10 @@ class AciVerifier(SignedExchangeVerifier):
     def _statement_flow(self, place: ReceiptPlace, exchange: Exchange) -> Flow[ReceiptStatement]:
         return statement_flow(place, exchange)
 
-    def _claims(self, statement: ReceiptStatement, exchange: Exchange, attestation: AttestationVerdict) -> SignedClaims:
-        return claims_of_statement(statement, exchange, attestation)
+    def _claims(
+        self, statement: ReceiptStatement, exchange: Exchange, attestation: AttestationVerdict, *, replayed: bool
+    ) -> SignedClaims:
+        return claims_of_statement(statement, exchange, attestation, replayed=replayed)
 
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
         del signed_by, attestation

@@ -102,9 +102,12 @@ def _read(answer: Answer, what: str, limit: int, parse: Callable[[JsonValue], T]
 
 
 def claims_of_statement(
-    statement: ReceiptStatement, exchange: Exchange, attestation: AttestationVerdict
+    statement: ReceiptStatement, exchange: Exchange, attestation: AttestationVerdict, *, replayed: bool = False
 ) -> SignedClaims:
-    """What a receipt comes to under an attestation: only keys that a VERIFIED one has minted can have signed it."""
+    """What a receipt comes to under an attestation: only keys that a VERIFIED one has minted can have signed it.
+
+    ``replayed`` says that all of it comes out of a file, where nobody's connection stands for anything.
+    """
     keys = {
         key.key_id: bytes.fromhex(key.public_key)
         for subject in attestation.subjects
@@ -116,15 +119,22 @@ def claims_of_statement(
         return SignedClaims(signature=signature, upstream=statement.receipt)
     receipt = statement.receipt
     upstream = UpstreamClaims(
-        direct=_direct(attestation),
+        direct=_direct(attestation, replayed=replayed),
         received_digest=receipt.request_digest,
         forwarded_digest=receipt.forwarded_digest,
         events=receipt.upstream,
         session=statement.session,
-        accepted_sessions=pinned_sessions(exchange.request_body),
+        accepted_sessions=_accepted(exchange),
         served_at=receipt.served_at,
     )
     return SignedClaims(signature=signature, upstream=upstream, gaps=_session_gaps(statement.session))
+
+
+def _accepted(exchange: Exchange) -> tuple[str, ...] | Problem | None:
+    try:
+        return pinned_sessions(exchange.request_body)
+    except FormatError as error:
+        return Problem(kind=ProblemKind.UNAVAILABLE, code=error.code, detail=str(error), where="request")
 
 
 def _attested_digest(attestation: AttestationVerdict) -> str | None:
@@ -132,13 +142,13 @@ def _attested_digest(attestation: AttestationVerdict) -> str | None:
     return found.pop() if len(found) == 1 and attestation.verified else None
 
 
-def _direct(attestation: AttestationVerdict) -> bool | None:
+def _direct(attestation: AttestationVerdict, *, replayed: bool) -> bool | None:
     """Whether the service has no upstream: its own word, which only an attested connection makes its own."""
     answers = () if attestation.evidence is None else attestation.evidence.good_answers(asks_for_aci)
     document = read_report(answers[0].body) if len(answers) == 1 else {}
     if isinstance(document, Problem) or serving_of(document) != "direct":
         return False
-    return True if attestation.attested_tls_spki is not None else None
+    return True if attestation.attested_tls_spki is not None and not replayed else None
 
 
 def _session_gaps(session: UpstreamSession | Problem | None) -> tuple[str, ...]:

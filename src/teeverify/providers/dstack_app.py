@@ -68,7 +68,7 @@ class DstackVerifier(Verifier):
         """Judge files. Intel's answers are fetched through this verifier's transport.
 
         The verdict's ``evidence`` is the saved report of the files and of Intel's answers. Its ``nonce`` is
-        ``evidence.challenge``.
+        ``evidence.challenge``, or means nothing where nothing was demanded.
 
         Args:
             evidence: the files, and what was demanded of the quote.
@@ -82,7 +82,8 @@ class DstackVerifier(Verifier):
             self.policy, evidence=evidence, roots=self.roots, transport=_WithFiles(evidence, self.transport),
             cache=self.cache, endorsements=self.endorsements, clock=self._clock,
         )  # fmt: skip
-        flow = verifier.attestation_flow(name, nonce=evidence.challenge, now=now)
+        challenge = evidence.challenge if any(evidence.challenge) else None  # else some nonce that nobody asked with
+        flow = verifier.attestation_flow(name, nonce=challenge, now=now)
         return run(flow, verifier.transport)
 
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:

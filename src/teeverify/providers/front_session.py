@@ -13,7 +13,7 @@ from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
 from ..endorsements.answers import good_answer
 from ..flow import Flow, Request
-from ..formats.strict_json import JsonValue, same_json
+from ..formats.strict_json import JsonValue
 from ..limits import MAX_MODELS, MAX_REPORT_BODY
 from ..roots import TrustRoots
 from .aci_claims import AciReport, aci_collected, derive_aci_subjects
@@ -26,7 +26,7 @@ from .front_wire import Front, FrontAsked, shape_of
 from .report_claims import ReportSession
 from .report_claims import derive_subjects as derive_machines
 from .report_flow import collected, uncollected
-from .report_records import ReportRecord, model_record, read_report, record_members, with_copies
+from .report_records import ReportRecord, distinct_records, model_record, read_report, record_members
 
 __all__ = ["FrontSession", "derive_subjects", "session_flow", "unusable_session"]
 
@@ -125,13 +125,8 @@ def _machines(document: Mapping[str, JsonValue], shape: str, asked: FrontAsked, 
 
 def _with_companions(entries: Sequence[JsonValue], named: Sequence[Problem]) -> tuple[ReportRecord, ...]:
     """Every record, with its compose-manager and with every copy of it that is not just a copy."""
-    distinct: list[JsonValue] = []
-    for entry in entries:
-        for found in with_copies(entry):
-            if not any(same_json(found, known) for known in distinct):
-                distinct.append(found)
     result: list[ReportRecord] = []
-    for index, entry in enumerate(distinct):
+    for index, entry in enumerate(distinct_records(entries)):
         problems = (*named, *(_twice(entry) if isinstance(entry, dict) else ()))
         record = model_record(entry, index, problems, with_ohttp=False)
         result += [record] if record.compose_manager is None else [record, record.compose_manager]

@@ -109,7 +109,7 @@ def base_url(url: str) -> str:
     """
     base = url.rstrip("/")
     if not _is_base(base):
-        raise ConfigurationError(f"{url[:100]!r} is no base URL, one like https://my-cvm.example/v1 was expected")
+        raise ConfigurationError("the given URL is no base URL, one like https://my-cvm.example/v1 was expected")
     return base
 
 

@@ -83,6 +83,8 @@ class FrontVerifier(Verifier):
             raise ConfigurationError(f"algorithm {algorithm[:40]!r} is none that {self.provider} can be asked for")
         if tls_bound and not self.front.tls_form:
             raise ConfigurationError(f"{self.provider} cannot be asked for the TLS-bound form: leave tls_bound out")
+        if url is not None and self.front.base is not None:
+            raise ConfigurationError(f"{self.provider} has one address of its own: leave url out")
         self._base = self.front.base if url is None else base_url(url)
         self._algorithm, self._tls_bound = algorithm, tls_bound
         self.origin = "" if self._base is None else origin_of(self._base)
@@ -113,6 +115,22 @@ class FrontVerifier(Verifier):
             headers=self._authorization(self._base),
         )
         return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
+
+    def verify_saved(
+        self, report: SavedReport, *, at: datetime | None = None, now: datetime | None = None
+    ) -> AttestationVerdict:
+        """See `Verifier.verify_saved`.
+
+        Raises:
+            ConfigurationError: also when this verifier is for one endpoint and the report is of another.
+        """
+        asked = _recorded_request(self.front, report)
+        if self._base is not None and isinstance(asked, FrontAsked) and self._base_of(asked) != self._base:
+            raise ConfigurationError("the saved report is of another endpoint than the one that this verifier is for")
+        return super().verify_saved(report, at=at, now=now)
+
+    def _base_of(self, asked: FrontAsked) -> str:
+        return asked.url.partition("?")[0].removesuffix(self.front.path)
 
     @classmethod
     def subjects_of_saved(

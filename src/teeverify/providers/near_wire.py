@@ -17,16 +17,16 @@ from attrs import frozen
 from ..claims.problem import Problem, ProblemKind
 from ..errors import FormatError
 from ..formats.encodings import decode_hex
-from ..formats.strict_json import JsonValue, same_json
+from ..formats.strict_json import JsonValue
 from ..limits import MAX_MODELS
 from .report_records import (
     ReportAsked,
     ReportRecord,
+    distinct_records,
     model_record,
     ohttp_members,
     read_report,
     record_members,
-    with_copies,
 )
 
 __all__ = [
@@ -154,12 +154,7 @@ def read_records(document: Mapping[str, JsonValue] | Problem, asked: NearAsked, 
 
 def _model_records(entries: Sequence[JsonValue], model: str, named: tuple[Problem, ...]) -> tuple[ReportRecord, ...]:
     """Every record of a model machine, each with its compose-manager, and every copy that is not just a copy."""
-    distinct: list[JsonValue] = []
-    for entry in entries:
-        for found in with_copies(entry):
-            if not any(same_json(found, known) for known in distinct):
-                distinct.append(found)
-    records = [_model_record(entry, model, index, named) for index, entry in enumerate(distinct)]
+    records = [_model_record(entry, model, index, named) for index, entry in enumerate(distinct_records(entries))]
     return tuple(part for record in records for part in (record, record.compose_manager) if part is not None)
 
 

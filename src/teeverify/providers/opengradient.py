@@ -6,10 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from ..claims.problem import Problem
+import attrs
+
+from ..claims.nitro import NitroClaims
+from ..claims.problem import Problem, ProblemKind
 from ..claims.subject import Subject
 from ..e2ee.relay import RELAY, RelayedChat, chat_flow
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, TransportError
 from ..flow import Flow, run
 from ..formats.nitro_document import NONCE_SIZE
 from ..formats.pcr_hash import pcr_hash_of_table
@@ -17,7 +20,7 @@ from ..policy import Policy
 from ..roots import TrustRoots
 from ..saved import SavedReport
 from ..transport import ReplayTransport
-from ..verdict import AttestationVerdict, SubjectVerdict
+from ..verdict import AttestationVerdict, Status, SubjectVerdict
 from ..verifier import Derive
 from .opengradient_claims import derive_subjects
 from .opengradient_exchange import OpenGradientExchanges
@@ -103,7 +106,7 @@ class OpenGradientVerifier(OpenGradientExchanges):
             unpinned = {"policy.pinned"} if policy.registry.assurance == "registry" else set()
             self.applicable = {check: _ROLE for check in _COMMON if check not in unpinned}
         self.origin = self._enclave or "opengradient"
-        self.asked_form = f"{policy.registry.assurance}, {'' if tee_id is None else tee_id.hex()}"
+        self.asked_form = "\n".join((policy.registry.assurance, "" if tee_id is None else tee_id.hex(), *self._nodes))
 
     def session_flow(self, model: str, nonce: bytes) -> Flow[Derive]:
         """See `Verifier.session_flow`."""
@@ -141,11 +144,18 @@ class OpenGradientVerifier(OpenGradientExchanges):
 
         Raises:
             RejectedError, InconclusiveError: the attestation is not VERIFIED; nothing was sent.
-            ConfigurationError: the request is none that the gateway would take.
-            TransportError: the relay gave no sealed answer, or one that was changed on the way.
+            ConfigurationError: the request is none that the gateway would take, or the attestation is not one of this
+                verifier's policy, or past its end.
+            TransportError: the relay gave no sealed answer, or one that was changed on the way. The held verdict is
+                forgotten then, so that the next chat begins with a fresh one.
         """
         held = self.attestation_cached(model) if attestation is None else attestation
-        return run(chat_flow(self, held, request, relay=relay, token=token), self.transport)
+        try:
+            return run(chat_flow(self, held, request, relay=relay, token=token), self.transport)
+        except TransportError:  # the enclave may have been restarted under new keys
+            if attestation is None:
+                self.cache.forget(self.cache_key(model))
+            raise
 
     @classmethod
     def subjects_of_saved(
@@ -165,6 +175,12 @@ class OpenGradientVerifier(OpenGradientExchanges):
             session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
+    def conclude(self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime) -> AttestationVerdict:
+        """See `Verifier.conclude`. Where the policy demands the enclave's own word, a session without it is none."""
+        if self._attested:
+            subjects = tuple(one if one.nitro is not None else _unasked(one) for one in subjects)
+        return super().conclude(subjects, model=model, nonce=nonce, at=at)
+
     def _is_pinned(self, record: TeeRecord) -> bool:
         """Whether an entry is worth choosing; the entry is judged afterwards in any case."""
         pins = self.policy.pins_for("enclave")
@@ -174,6 +190,12 @@ class OpenGradientVerifier(OpenGradientExchanges):
 
     def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
         level = level_of(judged)
+        if level not in (None, "attested") and _is_recorded(judged):
+            words = (
+                f"Level {level}, by recorded answers of nodes, which anybody can write: what stands is that the policy "
+                "pins the enclave's id."
+            )
+            return words, _LOWER_GAPS
         if level == "attested":
             words = (
                 "Level attested: an AWS Nitro enclave that runs the pinned image answered our challenge, and its "
@@ -189,7 +211,21 @@ class OpenGradientVerifier(OpenGradientExchanges):
 
 
 def _has_key(record: TeeRecord) -> bool:
-    return record.ohttp is not None
+    return record.ohttp is not None and bool(record.ohttp.public_key)
+
+
+def _unasked(subject: Subject) -> Subject:
+    """A subject without a document, as one whose document could not be had."""
+    detail = "the policy demands the enclave's own document, and the session never asked for one"
+    missing = Problem(kind=ProblemKind.UNAVAILABLE, code="no_document", detail=detail, where="enclave")
+    why = subject.record[0] if subject.record else missing
+    nothing = NitroClaims(document=why, chain=why, trust=why, signature=why)
+    return attrs.evolve(subject, record=subject.record or (missing,), nitro=nothing)
+
+
+def _is_recorded(judged: Sequence[SubjectVerdict]) -> bool:
+    live = Status.NOT_APPLICABLE
+    return any(one.id == "saved.recorded_at" and one.status is not live for verdict in judged for one in verdict.checks)
 
 
 def level_of(judged: Sequence[SubjectVerdict]) -> str | None:

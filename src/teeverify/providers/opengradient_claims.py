@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Final
+from urllib.parse import urlsplit
 
 from attrs import frozen
 
@@ -49,11 +50,16 @@ def derive_subjects(
     session: OpenGradientSession, *, roots: TrustRoots, at: datetime, recorded_at: datetime | None, wall_clock: datetime
 ) -> tuple[Subject, ...]:
     """The enclave; never raises."""
-    record = session.record if isinstance(session.record, TeeRecord) else None
-    shown = _by_enclave(session, record) if session.enclave is not None else _by_contract(session, record)
+    answers = session.enclave
+    document = None if answers is None else _object(answers.keys)
+    record = _entry(session, document)
+    if document is None:
+        shown = _by_contract(session, record if isinstance(record, TeeRecord) else None)
+    else:
+        shown = _by_enclave(document, record if isinstance(record, TeeRecord) else None)
     key = shown.key if isinstance(shown.key, Problem) else shown.key.der
     tee_id = key if isinstance(key, Problem) else tee_id_of_key(key)
-    registry = _registry(session, roots) if session.asked.nodes or session.record is not None else None
+    registry = _registry(session, record, roots) if session.asked.nodes or record is not None else None
     return (
         Subject(
             id="enclave",
@@ -66,12 +72,33 @@ def derive_subjects(
             binding=BindingClaims(
                 nonce=session.nonce, asked_nonce=session.asked.nonce, signing_key=_signing_key(tee_id)
             ),
-            nitro=_nitro(session, record, key, roots, at),
-            enclave=EnclaveClaims(signing_key=key, tee_id=tee_id, stated_ids=shown.stated, ohttp=shown.ohttp),
+            nitro=_nitro(session, record if isinstance(record, TeeRecord) else None, key, roots, at),
+            enclave=EnclaveClaims(
+                signing_key=key, tee_id=tee_id, stated_ids=(*_asked_id(session), *shown.stated), ohttp=shown.ohttp
+            ),
             registry=registry,
             test_roots=roots.test,
         ),
     )
+
+
+def _entry(
+    session: OpenGradientSession, document: Mapping[str, JsonValue] | Problem | None
+) -> TeeRecord | Problem | None:
+    """The contract's entry that is judged: that of the key which the enclave shows, where there is one.
+
+    Right after a restart an enclave has two entries of one place, the old one and the new one.
+    """
+    first = session.nodes[0].records if session.nodes else ()
+    key = _key(document.get("public_key")) if isinstance(document, Mapping) else None
+    if isinstance(key, RsaKey) and not isinstance(first, Problem):
+        return next((record for record in first if record.signing_key == key.der), session.record)
+    return session.record
+
+
+def _asked_id(session: OpenGradientSession) -> tuple[bytes, ...]:
+    """The id that the caller asked for, which must be that of whatever answered."""
+    return () if session.asked.tee_id is None else (session.asked.tee_id,)
 
 
 def _signing_key(tee_id: bytes | Problem) -> SigningKey | Problem:
@@ -98,10 +125,7 @@ def _nitro(
     )
 
 
-def _by_enclave(session: OpenGradientSession, record: TeeRecord | None) -> _Shown:
-    assert session.enclave is not None
-    body = session.enclave.keys
-    document = body if isinstance(body, Problem) else _object(body)
+def _by_enclave(document: Mapping[str, JsonValue] | Problem, record: TeeRecord | None) -> _Shown:
     if isinstance(document, Problem):
         return _Shown(key=document, stated=(), ohttp=document)
     key = _key(document.get("public_key"))
@@ -119,14 +143,27 @@ def _by_enclave(session: OpenGradientSession, record: TeeRecord | None) -> _Show
         return _Shown(key=key, stated=stated, ohttp=_malformed(error))
     valid = None
     if served.signature is not None:
-        valid = verify_pss(key, served.signature, served.config_hash(tee_id_of_key(key.der)))
-    registered = None if record is None or record.ohttp is None else record.ohttp.key_config
+        signed = served.config_hash(tee_id_of_key(key.der))
+        # A wrong word on the hash would change nothing; an honest enclave has none.
+        valid = served.signature_hash in (None, signed) and verify_pss(key, served.signature, signed)
     ids = stated if served.tee_id is None else (*stated, served.tee_id)
     return _Shown(
         key=key,
         stated=ids,
-        ohttp=EnclaveOhttpKey(key_config=served.key_config, signature_valid=valid, registered=registered),
+        ohttp=EnclaveOhttpKey(
+            key_config=served.key_config, signature_valid=valid, registered=_registered_config(record)
+        ),
     )
+
+
+def _registered_config(record: TeeRecord | None) -> bytes | None:
+    """The configuration that the contract holds; no bytes where its fields contradict each other."""
+    if record is None or record.ohttp is None:
+        return None
+    try:
+        return record.ohttp.key_config if ohttp_key_of(record) is not None else b""
+    except FormatError:
+        return b""
 
 
 def _by_contract(session: OpenGradientSession, record: TeeRecord | None) -> _Shown:
@@ -147,8 +184,10 @@ def _by_contract(session: OpenGradientSession, record: TeeRecord | None) -> _Sho
     )
 
 
-def _registry(session: OpenGradientSession, roots: TrustRoots) -> RegistryClaims | Problem:
-    record, first = session.record, session.nodes[0] if session.nodes else None
+def _registry(
+    session: OpenGradientSession, record: TeeRecord | Problem | None, roots: TrustRoots
+) -> RegistryClaims | Problem:
+    first = session.nodes[0] if session.nodes else None
     if isinstance(record, Problem):
         return record
     if record is None or first is None or session.asked.contract is None:
@@ -164,8 +203,8 @@ def _registry(session: OpenGradientSession, roots: TrustRoots) -> RegistryClaims
     return RegistryClaims(
         contract=session.asked.contract,
         chain_id=first.chain_id,
-        asked=len(session.nodes),
-        agreeing=sum(_agrees(node, first, record) for node in session.nodes),
+        asked=len({_host(node) for node in session.nodes}),
+        agreeing=len({_host(node) for node in session.nodes if _agrees(node, first, record)}),
         block_time=block_time,
         enabled=record.enabled,
         llm_proxy=record.tee_type == LLM_PROXY,
@@ -178,6 +217,11 @@ def _registry(session: OpenGradientSession, roots: TrustRoots) -> RegistryClaims
         if first.aws_root is None
         else not is_built_in_aws_root(first.aws_root, root_sha256=roots.aws_root_sha256),
     )
+
+
+def _host(node: NodeAnswers) -> str | None:
+    """Two URLs of one host are one node's word."""
+    return urlsplit(node.node).hostname
 
 
 def _agrees(node: NodeAnswers, first: NodeAnswers, record: TeeRecord) -> bool:
@@ -212,7 +256,9 @@ def _stated(value: JsonValue, what: str) -> bytes | Problem:
         return _malformed(error)
 
 
-def _object(body: bytes) -> Mapping[str, JsonValue] | Problem:
+def _object(body: bytes | Problem) -> Mapping[str, JsonValue] | Problem:
+    if isinstance(body, Problem):
+        return body
     try:
         document = loads(body, what="the enclave's answer about its keys", limit=MAX_ENDORSEMENT_BODY)
         if not isinstance(document, dict):

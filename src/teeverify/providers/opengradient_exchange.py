@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ..claims.exchange import ResponseSignature, SignedForm
 from ..claims.problem import Problem, ProblemKind
-from ..crypto.rsa import load_rsa_key, verify_pss
+from ..crypto.rsa import RsaKey, load_rsa_key, verify_pss
 from ..errors import FormatError
 from ..exchange import Exchange
 from ..flow import Flow
@@ -33,6 +33,7 @@ _GAPS: Final = (
 class OpenGradientExchanges(SignedExchangeVerifier):
     """The half of the verifier that judges answers: the plaintexts of requests and responses, inside the encryption."""
 
+    carries_signature = True
     exchange_checks = (
         "exchange.request_digest",
         "exchange.response_digest",
@@ -52,8 +53,10 @@ class OpenGradientExchanges(SignedExchangeVerifier):
         yield from ()
         return _read(exchange)
 
-    def _claims(self, statement: Any, exchange: Exchange, attestation: AttestationVerdict) -> SignedClaims:
-        del exchange
+    def _claims(
+        self, statement: Any, exchange: Exchange, attestation: AttestationVerdict, *, replayed: bool
+    ) -> SignedClaims:
+        del exchange, replayed
         if isinstance(statement, Problem):
             return SignedClaims(signature=statement)
         request, answer = statement
@@ -97,15 +100,21 @@ def _read(exchange: Exchange) -> tuple[GatewayRequest, SignedAnswer] | Problem:
 def _claims(request: GatewayRequest, answer: SignedAnswer, attestation: AttestationVerdict) -> SignedClaims:
     fields = answer.fields
     message = answer.message_hash(request.request_hash)
-    signature = ResponseSignature(
-        kind="enclave",
-        algorithm=ALGORITHM,
-        address=fields.tee_id,
-        model=None,
-        request_digest=fields.request_hash,
-        response_digest=fields.output_hash,
-        valid=_verifies(attestation, fields.tee_id, fields.signature, message),
-    )
+    key = _key(attestation, fields.tee_id)
+    signature: ResponseSignature | Problem
+    if key is None:
+        detail = "the answer names an enclave whose key is none of the attested ones"
+        signature = Problem(kind=ProblemKind.INVALID, code="unknown_signer", detail=detail, where="answer")
+    else:
+        signature = ResponseSignature(
+            kind="enclave",
+            algorithm=ALGORITHM,
+            address=fields.tee_id,
+            model=None,
+            request_digest=fields.request_hash,
+            response_digest=fields.output_hash,
+            valid=verify_pss(key, fields.signature, message),
+        )
     try:
         made_at = datetime.fromtimestamp(fields.timestamp, timezone.utc)
     except (ValueError, OverflowError, OSError):
@@ -122,12 +131,10 @@ def _claims(request: GatewayRequest, answer: SignedAnswer, attestation: Attestat
     return SignedClaims(signature=signature, form=form, gaps=unsigned)
 
 
-def _verifies(attestation: AttestationVerdict, tee_id: bytes, signature: bytes, message: bytes) -> bool:
-    """Whether the key of that id signed; it is taken from the attestation, never from beside the answer."""
+def _key(attestation: AttestationVerdict, tee_id: bytes) -> RsaKey | None:
+    """The key of that id; it is taken from the attestation, never from beside the answer."""
     for subject in attestation.subjects:
         for key in subject.attested_keys:
             if (key.use, key.algorithm, key.address) == ("signing", ALGORITHM, tee_id.hex()):
-                return verify_pss(
-                    load_rsa_key(bytes.fromhex(key.public_key), what="the attested key"), signature, message
-                )
-    return False
+                return load_rsa_key(bytes.fromhex(key.public_key), what="the attested key")
+    return None

@@ -20,7 +20,6 @@ from ..formats.ohttp_config import OhttpKey, parse_key_config, require_x25519_ke
 __all__ = [
     "APPROVED_PCRS",
     "AWS_ROOT_CERTIFICATE",
-    "DEBUG_PCR_HASH",
     "ENABLED_TEES",
     "GET_ACTIVE_TEES",
     "GET_TEE",
@@ -40,7 +39,6 @@ __all__ = [
     "TeeRecord",
     "is_built_in_aws_root",
     "ohttp_key_of",
-    "pcr_hash",
     "read_active_tees",
     "read_tee",
     "signing_key_of",
@@ -55,7 +53,6 @@ LEGACY_REGISTRY: Final = bytes.fromhex("4e72238852f3c918f4e4e57aec9280ddb0c80248
 LLM_PROXY: Final = 0
 VALIDATOR: Final = 1
 
-_PCR: Final = 48
 _OHTTP: Final = "(uint8,uint16,uint16,uint16,bytes,bytes,uint256)"
 _LEGACY_TEE: Final = "(address,address,string,bytes,bytes,bytes32,uint8,bool,uint256,uint256)"
 _TEE: Final = f"{_LEGACY_TEE[:-1]},{_OHTTP})"
@@ -155,21 +152,6 @@ class TeeRecord:
 def tee_id_of_key(signing_key: bytes) -> bytes:
     """Keccak-256 (32 bytes) of the DER SubjectPublicKeyInfo of a signing key."""
     return keccak256(signing_key)
-
-
-def pcr_hash(pcr0: bytes, pcr1: bytes, pcr2: bytes) -> bytes:
-    """Keccak-256 (32 bytes) of three PCRs of 48 bytes each, one after the other.
-
-    Raises:
-        FormatError: ``wrong_length``, since otherwise bytes could move from one PCR to the next.
-    """
-    if any(len(pcr) != _PCR for pcr in (pcr0, pcr1, pcr2)):
-        raise FormatError("wrong_length", f"a PCR is not {_PCR} bytes long")
-    return keccak256(pcr0 + pcr1 + pcr2)
-
-
-DEBUG_PCR_HASH: Final = bytes.fromhex("cd2e66bf0b91eeedc6c648ae9335a78d7c9a4ab0ef33612a824d91cdc68a4f21")
-"""`pcr_hash` of an enclave in debug mode, whose PCRs are all zero; to be refused even where it is approved."""
 
 
 def read_active_tees(data: bytes) -> tuple[TeeRecord, ...]:

@@ -57,15 +57,19 @@ class OpenGradientAsked:
 
 
 def checked_node(url: str) -> str:
-    """The URL of a JSON-RPC node.
+    """The URL of a JSON-RPC node, with a path. The error does not repeat it, since it may hold a key.
 
     Raises:
         ConfigurationError: it is not an https URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.fragment:
-        raise ConfigurationError(f"{url[:100]!r} is no node: an https URL was expected")
-    return url
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = None
+    if not usable or parts.username or parts.fragment:
+        raise ConfigurationError("a node is given that is no https URL without a user and a fragment: correct it")
+    return url if parts.path else parts._replace(path="/").geturl()
 
 
 def checked_enclave(url: str) -> str:
@@ -146,7 +150,7 @@ def asked_from_saved(report: SavedReport) -> OpenGradientAsked | Problem:
     if not contracts and not enclaves:
         detail = "the saved report holds no call of a contract and no request for a document"
         return Problem(kind=ProblemKind.UNAVAILABLE, code="not_recorded", detail=detail, where="request")
-    if len(report.good_answers(lambda url: _path(url) in (_DOCUMENT, _KEYS))) > 2:
+    if any(_answered(report, path) > 1 for path in (_DOCUMENT, _KEYS)):
         return _malformed("report_ambiguous", "the saved report holds several answers of the enclave to one question")
     nonce = next(iter(next(iter(enclaves.values()), {None})), None)
     missing = Problem(
@@ -161,6 +165,11 @@ def asked_from_saved(report: SavedReport) -> OpenGradientAsked | Problem:
         attested=bool(enclaves),
         nonce=missing if nonce is None else nonce,
     )
+
+
+def _answered(report: SavedReport, path: str) -> int:
+    """How many different answers there are to a question of that path."""
+    return len(report.good_answers(lambda url: _path(url) == path))
 
 
 def _call(node: str, body: bytes) -> Request:

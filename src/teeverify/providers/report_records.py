@@ -13,10 +13,18 @@ from attrs import field, frozen
 
 from ..claims.problem import Problem, ProblemKind
 from ..errors import FormatError
-from ..formats.strict_json import JsonValue, loads, same_json
+from ..formats.strict_json import JsonValue, json_digest, loads
 from ..limits import MAX_MODELS, MAX_REPORT_BODY
 
-__all__ = ["ReportAsked", "ReportRecord", "model_record", "read_report", "record_members", "with_copies"]
+__all__ = [
+    "ReportAsked",
+    "ReportRecord",
+    "distinct_records",
+    "model_record",
+    "read_report",
+    "record_members",
+    "with_copies",
+]
 
 _COMPANIONS: Final = frozenset(
     {"all_attestations", "compose_manager_attestation", "ohttp_key_config", "ohttp_attestation"}
@@ -82,7 +90,17 @@ def with_copies(record: JsonValue) -> list[JsonValue]:
         return [record, None]
     own = {name: value for name, value in record.items() if name != "all_attestations"}
     bare = {name: value for name, value in own.items() if name not in _COMPANIONS}
-    return [record, *(copy for copy in copies if not (same_json(copy, bare) or same_json(copy, own)))]
+    known = {json_digest(bare), json_digest(own)}
+    return [record, *(copy for copy in copies if json_digest(copy) not in known)]
+
+
+def distinct_records(entries: Sequence[JsonValue]) -> list[JsonValue]:
+    """Every entry, with every copy of it that is not just a copy, each once."""
+    found: dict[bytes, JsonValue] = {}
+    for entry in entries:
+        for record in with_copies(entry):
+            found.setdefault(json_digest(record), record)
+    return list(found.values())
 
 
 def model_record(
