@@ -6,9 +6,7 @@ for the replay of a saved report.
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
-from collections import OrderedDict
 from collections.abc import Callable
 from datetime import datetime
 from typing import Any, ClassVar, Final
@@ -17,6 +15,7 @@ from urllib.parse import quote
 import attrs
 from attrs import field, frozen
 
+from .accepted_chats import AcceptedChats
 from .claims.exchange import ResponseSignature, SignedForm
 from .claims.problem import Problem, ProblemKind
 from .claims.upstream import UpstreamClaims
@@ -26,7 +25,7 @@ from .errors import ConfigurationError, SavedReportError
 from .exchange import Exchange
 from .exchange_conclusion import as_replayed, conclude_exchange
 from .flow import Answer, Flow, Request, Response, run
-from .limits import MAX_ACCEPTED_CHATS, MAX_ENDORSEMENT_BODY
+from .limits import MAX_ENDORSEMENT_BODY
 from .policy import Policy
 from .saved import SavedReport
 from .transport import Recording, ReplayTransport, recorded
@@ -99,46 +98,6 @@ class SignedClaims:
     upstream: UpstreamClaims | Problem | None = None
     gaps: tuple[str, ...] = ()
     form: SignedForm | None = None
-
-
-class AcceptedChats:
-    """What was accepted, so that an old answer is not accepted again; bounded, safe under threads.
-
-    An exchange is known by its chat id, and by the digests of its request and response: the id may have come from
-    outside the signed bytes.
-    """
-
-    def __init__(self, limit: int = MAX_ACCEPTED_CHATS) -> None:
-        self._seen: OrderedDict[str, None] = OrderedDict()
-        self._limit = 2 * limit
-        self._lock = threading.Lock()
-
-    def __contains__(self, exchange: Exchange) -> bool:
-        return self.seen(exchange)
-
-    def seen(self, exchange: Exchange, mark: str | None = None) -> bool:
-        """True when the exchange was accepted before, or another one with the same mark of what was signed."""
-        marks = _marks(exchange, mark)
-        with self._lock:
-            return any(known in self._seen for known in marks)
-
-    def add(self, exchange: Exchange, mark: str | None = None) -> bool:
-        """Remember an exchange; False when it was known already. Beyond the limit the oldest is forgotten."""
-        marks = _marks(exchange, mark)
-        with self._lock:
-            known = any(mark in self._seen for mark in marks)
-            self._seen.update(dict.fromkeys(marks))
-            while len(self._seen) > self._limit:
-                self._seen.popitem(last=False)
-            return not known
-
-
-def _marks(exchange: Exchange, mark: str | None) -> tuple[str, ...]:
-    """What a copy of an accepted exchange would share with it; an id outside of what was signed is only one of them."""
-    own = [f"digests {exchange.request_digest.hex()} {exchange.response_digest.hex()}"]
-    if exchange.chat_id is not None:  # streams of some providers have none, and are known by what was signed
-        own.append(f"id {exchange.chat_id}")
-    return tuple(own) if mark is None else (*own, f"signed {mark}")
 
 
 class SignedExchangeVerifier(Verifier):

@@ -160,7 +160,7 @@ def test_the_key_goes_to_the_named_service_only() -> None:
     session.host = f"evil.{ACI_HOST}"
     own_host = Service()
     own = verifier(transport=own_host, url=URL, api_key="secret-key")
-    foreign = own.verify_saved(load(session.saved()))
+    foreign = verifier().verify_saved(load(session.saved()))
     own.verify_exchange(chat(own_host), attestation=foreign)
     asked = [request for request in own_host.asked if "evil." in request.url]
     assert asked

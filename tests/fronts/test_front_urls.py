@@ -8,14 +8,28 @@ from typing import Any, Final
 import attrs
 import pytest
 
-from teeverify.errors import FormatError
+from teeverify.errors import ConfigurationError, FormatError
 from teeverify.providers.nanogpt import NanoGptVerifier
 from teeverify.providers.phala import PhalaVerifier
 from teeverify.providers.vllm_proxy import VllmProxyVerifier
 from teeverify.testing import FrontSession
 from teeverify.verdict import Outcome
 
-from .world import NANOGPT, REPORT, VENICE, capture, deciding, judge, judge_capture, policy, renamed
+from .world import (
+    AT,
+    NANOGPT,
+    REPORT,
+    ROOTS,
+    VENICE,
+    capture,
+    deciding,
+    judge,
+    judge_capture,
+    kind_of,
+    policy,
+    renamed,
+    saved,
+)
 
 pytestmark = pytest.mark.usefixtures("pure_work_remembered")
 
@@ -195,3 +209,22 @@ def test_every_shape_needs_the_whole_question(shape: str, old: str, new: str) ->
     assert judge(document, policy("phala", shape)).verified
     document["exchanges"][0]["request"]["url"] = url.replace(old, new)
     assert judge(document, policy("phala", shape)).outcome is not Outcome.VERIFIED
+
+
+def test_a_verifier_for_one_endpoint_judges_no_report_of_another() -> None:
+    rules = policy("vllm-proxy")
+    document = FrontSession.build("vllm-proxy").saved()
+    own = kind_of("vllm-proxy")(rules, roots=ROOTS, url="https://my-cvm.example/v1", clock=lambda: AT)
+    with pytest.raises(ConfigurationError, match="another endpoint"):
+        own.verify_saved(saved(document))
+
+
+@pytest.mark.parametrize("provider", ["phala", "nanogpt", "venice"])
+def test_a_front_has_one_address(provider: str) -> None:
+    for url in ("https://evil.example/v1", "https://user:secret@api.redpill.ai/v1"):
+        with pytest.raises(ConfigurationError) as refused:
+            kind_of(provider)(policy(provider), roots=ROOTS, url=url)
+        assert "secret" not in str(refused.value)
+    with pytest.raises(ConfigurationError) as refused:
+        kind_of("vllm-proxy")(policy("vllm-proxy"), roots=ROOTS, url="https://user:secret@my-cvm.example/v1")
+    assert "secret" not in str(refused.value)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from typing import Final, TypeVar
 
 from attrs import field, frozen
 
+from ..claims.exchange import SignedForm
 from ..claims.problem import Problem, ProblemKind
 from ..claims.upstream import UpstreamClaims
 from ..derivation.aci import derive_receipt
@@ -127,7 +129,23 @@ def claims_of_statement(
         accepted_sessions=_accepted(exchange),
         served_at=receipt.served_at,
     )
-    return SignedClaims(signature=signature, upstream=upstream, gaps=_session_gaps(statement.session))
+    return SignedClaims(
+        signature=signature, upstream=upstream, gaps=_session_gaps(statement.session), form=_form(receipt, exchange)
+    )
+
+
+def _form(receipt: Receipt, exchange: Exchange) -> SignedForm:
+    """The time is signed along with the digests, so an old receipt is told from one of this exchange."""
+    try:
+        made_at = datetime.fromtimestamp(receipt.served_at, timezone.utc)
+    except (ValueError, OverflowError, OSError):
+        made_at = datetime.max.replace(tzinfo=timezone.utc)
+    return SignedForm(
+        request_digest=exchange.request_digest,
+        response_digest=exchange.response_digest,
+        made_at=made_at,
+        mark=f"{exchange.request_digest.hex()} {receipt.response_digest.hex()}",
+    )
 
 
 def _accepted(exchange: Exchange) -> tuple[str, ...] | Problem | None:
