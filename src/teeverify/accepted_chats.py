@@ -20,7 +20,7 @@ class AcceptedChats:
 
     def __init__(self, limit: int = MAX_ACCEPTED_CHATS) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._limit = 2 * limit
+        self._limit = 3 * limit
         self._lock = threading.Lock()
 
     def __contains__(self, exchange: Exchange) -> bool:

@@ -79,4 +79,5 @@ class Exchange:
 
 
 def _is_chat_id(value: object) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_CHAT_ID
+    named = isinstance(value, str) and value.isprintable() and 0 < len(value) <= MAX_CHAT_ID
+    return named and value not in (".", "..")  # which stand for other places in a path

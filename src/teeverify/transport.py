@@ -40,6 +40,7 @@ class ReplayTransport:
 
     def __init__(self, report: SavedReport) -> None:
         self._answers: dict[tuple[object, ...], list[RecordedExchange]] = {}
+        self._nonces: dict[bytes, str | None] = {}
         for exchange in report.exchanges:
             self._answers.setdefault(_key(exchange.request), []).append(exchange)
 
@@ -50,13 +51,27 @@ class ReplayTransport:
             NotRecordedError: the report holds no answer to this request.
         """
         recorded = self._answers.get(_key(request), [])
-        likeness = [_likeness(exchange.request.body, request.body) for exchange in recorded]
+        asked = None if all(exchange.request.body == request.body for exchange in recorded) else _nonce_of(request.body)
+        likeness = [self._likeness(exchange.request.body, request.body, asked) for exchange in recorded]
         fitting = [one for one, like in zip(recorded, likeness, strict=True) if like and like == max(likeness)]
         if not fitting:
             place = request.url.partition("?")[0][:120]
             raise NotRecordedError(f"the saved report holds no answer to {request.method} {place}")
         answered = (exchange for exchange in fitting if exchange.response.status == 200)  # the others were tried again
         return next(answered, fitting[0]).response
+
+    def _likeness(self, recorded: bytes | None, asked: bytes | None, nonce: str | None) -> int:
+        """How far a recorded body asks the same: 3 the same bytes, 2 the same nonce, 1 perhaps, 0 something else."""
+        if recorded == asked:
+            return 3
+        if recorded is None or asked is None:
+            return 1
+        if recorded not in self._nonces:
+            self._nonces[recorded] = _nonce_of(recorded)
+        known = self._nonces[recorded]
+        if known is None or nonce is None:
+            return 0
+        return 2 if known == nonce else 1
 
 
 class Recording:
@@ -149,19 +164,9 @@ class MockTransport:
         return self._answer(request)
 
 
-def _likeness(recorded: bytes | None, asked: bytes | None) -> int:
-    """How far a recorded body asks the same: 3 the same bytes, 2 the same nonce, 1 perhaps, 0 something else."""
-    if recorded == asked:
-        return 3
-    if recorded is None or asked is None:
-        return 1
-    one, other = _nonce_of(recorded), _nonce_of(asked)
-    if one is None or other is None:
-        return 0
-    return 2 if one == other else 1
-
-
-def _nonce_of(body: bytes) -> str | None:
+def _nonce_of(body: bytes | None) -> str | None:
+    if body is None:
+        return None
     try:
         document = loads(body, what="the request's body", limit=MAX_REPORT_BODY)
     except FormatError:

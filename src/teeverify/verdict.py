@@ -133,9 +133,9 @@ class AttestationVerdict:
 
     ``nonce`` is hex. ``evaluated_at`` and ``expires_at`` are aware UTC times; ``expires_at`` is None unless VERIFIED
     and is the earliest end of anything the verdict rests on. ``trust_boundary`` says who is still trusted, ``gaps``
-    what is not proven. ``origin`` is scheme and host of the connection that
-    was judged. ``roots_digest`` (hex) names the trust anchors. ``evidence`` is the session itself, for saving;
-    judging it offline gives the same outcome.
+    what is not proven. ``origin`` is scheme and host of the connection that was judged. ``roots_digest`` (hex) names
+    the trust anchors. ``evidence`` is the session itself, for saving; judging it offline gives the same outcome.
+    ``recorded`` says that the verdict was made out of a saved report, in which no connection stands for anything.
     """
 
     provider: str
@@ -154,6 +154,7 @@ class AttestationVerdict:
     roots_digest: str = field(default="", repr=False)
     origin: str = ""
     evidence: SavedReport | None = field(default=None, repr=False, eq=False)
+    recorded: bool = field(default=False, eq=False, repr=False)
 
     @property
     def verified(self) -> bool:

@@ -193,7 +193,7 @@ class Verifier(Equipped, ABC):
             with_nras=self.policy.gpu.nras != "ignore",
         )
         verdict = self.conclude(subjects, model=report.model, nonce=report.nonce, at=evaluated_at)
-        return attrs.evolve(verdict, evidence=report)
+        return attrs.evolve(verdict, evidence=report, recorded=True)
 
     def verify_saved_exchange(
         self,

@@ -19,7 +19,7 @@ from teeverify.testing.aci import ACI_HOST, ACI_MODEL, AciSession
 from teeverify.testing.near_world import RECORDED_AT
 from teeverify.verdict import Status
 
-from .world import INCONCLUSIVE, REJECTED, Service, build, failing, judge, policy, verifier
+from .world import INCONCLUSIVE, REJECTED, Service, build, chat, failing, judge, policy, reasons, verifier
 
 REPORT: Final = "/aci/attestation"
 OTHER: Final = bytes(range(100, 132))
@@ -181,7 +181,7 @@ def test_without_pinned_roots_custody_is_open_until_it_is_waived() -> None:
 def test_a_policy_that_demands_gpus_is_not_met_by_silence() -> None:
     rules = policy()
     demanding = attrs.evolve(rules, gpu=attrs.evolve(rules.gpu, require=True))
-    assert failing(judge(build(), demanding)) == {("gpu.present", "no_evidence")}
+    assert failing(judge(build(), demanding)) == {("gpu.present", "no_evidence"), ("policy.shape", "no_gpu")}
 
 
 @pytest.mark.parametrize("check", ["aci.keyset", "aci.expiry", "aci.roles"])
@@ -221,3 +221,29 @@ def test_live_use_needs_a_url() -> None:
 
 def test_the_registry_knows_it() -> None:
     assert verifier_for("aci") is AciVerifier
+
+
+def test_a_policy_that_pins_a_model_as_well_is_not_met_by_the_gateway_alone() -> None:
+    rules = policy()
+    both = attrs.evolve(rules, pins={**rules.pins, "model": attrs.evolve(rules.pins["gateway"], custody_roots=None)})
+    assert failing(judge(build(), both)) == {("policy.shape", "other_shape")}
+
+
+def test_a_verdict_out_of_a_file_is_known_as_one() -> None:
+    service = Service(serving="aggregator")
+    held = verifier(transport=service, url=f"https://{ACI_HOST}").verify_attestation(ACI_MODEL).require()
+    assert held.evidence is not None
+    assert not held.recorded
+    assert verifier().verify_saved(held.evidence).recorded
+
+
+def test_direct_out_of_a_file_is_nobodys_word() -> None:
+    """Only a live connection makes "direct" the service's own word, whoever asks for the receipt afterwards."""
+    service = Service(serving="direct")
+    own = verifier(transport=service, url=f"https://{ACI_HOST}")
+    held = own.verify_attestation(ACI_MODEL).require()
+    assert held.evidence is not None
+    exchange = chat(service)
+    judged = own.verify_exchange(exchange, attestation=verifier().verify_saved(held.evidence))
+    assert reasons(judged) == {"exchange.upstream": "serving_unproven"}
+    assert own.verify_exchange(exchange, attestation=held).verified

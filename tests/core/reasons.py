@@ -111,6 +111,11 @@ _OTHER48: Final = b"\x22" * 48
 _STRANGER: Final = AppCertificate(root_spki=b"\x30\x00", app_ids=())
 
 
+def _gateway_only() -> Policy:
+    policy = policy_of()
+    return attrs.evolve(policy, pins={"gateway": policy.pins["model"]})
+
+
 def _compose(edit: Callable[[dict[str, Any]], None]) -> Callable[[Subject], Any]:
     """The compose document with its JSON edited; that it has another hash then is another check's business."""
 
@@ -295,6 +300,7 @@ CASES: Final = (
         "pin.tls_spki", "not_pinned", "binding.tls_fingerprint", None, policy=lambda: with_pins(tls_spki=(_OTHER32,))
     ),
     _case("policy.shape", "other_shape", "shape", "chutes"),
+    _case("policy.shape", "no_gpu", "shape", "aci", policy=_gateway_only),
     _case(
         "pin.reference_current",
         "expired",

@@ -250,14 +250,15 @@ def test_load(tmp_path: Path) -> None:
     assert Policy.load(file) == Policy.load(str(file)) == Policy.from_toml(TEXT)
 
 
-def test_load_refusals(tmp_path: Path) -> None:
+def test_load_refusals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(PolicyError, match=r"none\.toml\" does not exist, a policy file was expected"):
-        Policy.load(tmp_path / "none.toml")
+        Policy.load("none.toml")
     with pytest.raises(PolicyError, match="is a directory, a policy file was expected"):
         Policy.load(tmp_path)
     with pytest.raises(PolicyError, match="cannot be read"):
         Policy.load("a\0b")
-    bad = tmp_path / "bad.toml"
+    bad = Path("bad.toml")
     bad.write_text(changed("a3" * 48, "a3"), encoding="utf-8")
     with pytest.raises(PolicyError, match=r"bad\.toml\": pins\.model\.base_images\[0\]\.rtmr1 is 1 bytes long"):
         Policy.load(bad)

@@ -194,7 +194,7 @@ def ohttp_key(subject: Subject, policy: Policy) -> Finding:
         " passes for more than was checked."
     ),
     requires=(
-        "nitro.cose_signature", "nitro.cert_chain", "nitro.timestamp", "nitro.not_debug", "nitro.pcrs",
+        "nitro.timestamp", "nitro.not_debug", "nitro.pcrs",
         "nitro.user_data", "freshness.nonce_bound", "enclave.signing_key", "registry.entry",
     ),
     source="RFC 9334 section 4.1 (appraisal policy)",

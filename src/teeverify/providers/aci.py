@@ -21,6 +21,7 @@ from ..signed_exchange import SignedClaims, SignedExchangeVerifier
 from ..transport import ReplayTransport
 from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive
+from .aci_boundary import ACI_GAPS, aci_in_words
 from .aci_claims import AciReport, aci_collected, aci_uncollected, derive_aci_subjects
 from .aci_receipts import ReceiptPlace, ReceiptStatement, claims_of_statement, statement_flow
 from .aci_wire import aci_asked, aci_base, asks_for_aci, attestation_url, base_of
@@ -28,11 +29,12 @@ from .front_wire import origin_of
 from .report_checks import RECORD_CHECKS
 from .report_records import ReportAsked, read_report
 
-__all__ = ["ACI_CHECKS", "ACI_GAPS", "AciVerifier"]
+__all__ = ["ACI_CHECKS", "AciVerifier"]
 
 ACI_CHECKS: Final = (
     *RECORD_CHECKS,
     "gpu.present",  # no GPU shows evidence in an ACI report: a policy that demands some must not be met by silence
+    "policy.shape",
     "aci.keyset",
     "aci.expiry",
     "aci.roles",
@@ -40,17 +42,6 @@ ACI_CHECKS: Final = (
     "aci.channel",
 )
 """Of a gateway that shows an ACI report."""
-ACI_GAPS: Final = (
-    "What is attested is the machine that answers. Behind an aggregator another one runs the model, and no GPU and no "
-    "weights are attested here.",
-    "Nothing in the quote names a model: one report describes the whole service.",
-    "The custody chain covers a KMS key; that the receipt key has the same secret rests on the measured code.",
-    "Keys for encryption and TLS have no custody that is checked: that they never leave the TD rests on the measured "
-    "code.",
-    "Source repository, commit and image digest in the report are the service's own word; only your pins count.",
-    "Values of environment variables (allowed_envs) are not measured.",
-    "A hardware key extracted from some machine of Intel forges everything here.",
-)
 _EXCHANGE_GAPS: Final = (
     "A receipt is the word of the gateway's measured code; the time in it is the gateway's own.",
     "The receipt covers the bytes of request and response, not the address, the headers or the model that answered.",
@@ -67,7 +58,6 @@ _EXCHANGE: Final = (
     "exchange.upstream",
     "exchange.rewrite",
 )
-_SOFTWARE: Final = ("tdx.quote_signature", "policy.pinned", "pin.base_image", "pin.compose", "dstack.compose_event")
 
 
 class AciVerifier(SignedExchangeVerifier):
@@ -156,26 +146,7 @@ class AciVerifier(SignedExchangeVerifier):
         return _EXCHANGE_GAPS
 
     def _boundary(self, judged: Sequence[SubjectVerdict]) -> tuple[str, tuple[str, ...]]:
-        return _in_words(judged), ACI_GAPS
-
-
-def _in_words(judged: Sequence[SubjectVerdict]) -> str:
-    if not judged:
-        return "Nothing was judged."
-    gateway = judged[0]
-    clauses = [
-        "The gateway (Intel TDX) runs the pinned guest image and compose document"
-        if gateway.holds(*_SOFTWARE)
-        else "What software the gateway runs is not enforced",
-        "the connection ends inside it"
-        if gateway.holds("aci.channel")
-        else "nothing shows where the connection ends, so anybody in between can read and answer",
-        "a pinned key management service vouches for its receipt keys"
-        if gateway.holds("aci.custody")
-        else "nobody vouches for its receipt keys but its own code",
-        "it sees prompts in the clear, and what stands behind it is not attested here",
-    ]
-    return f"{'; '.join(clauses)}."
+        return aci_in_words(judged), ACI_GAPS
 
 
 def _recorded_request(report: SavedReport) -> ReportAsked | Problem:

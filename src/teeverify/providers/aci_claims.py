@@ -83,6 +83,7 @@ def _with_aci(subject: Subject, report: AciReport) -> Subject:
     )
     return attrs.evolve(
         subject,
+        shape="aci",
         binding=_binding(subject, report, statement),
         aci=AciClaims(
             keyset=keyset,

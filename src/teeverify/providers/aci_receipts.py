@@ -166,7 +166,8 @@ def _direct(attestation: AttestationVerdict, *, replayed: bool) -> bool | None:
     document = read_report(answers[0].body) if len(answers) == 1 else {}
     if isinstance(document, Problem) or serving_of(document) != "direct":
         return False
-    return True if attestation.attested_tls_spki is not None and not replayed else None
+    live = attestation.attested_tls_spki is not None and not (attestation.recorded or replayed)
+    return True if live else None
 
 
 def _session_gaps(session: UpstreamSession | Problem | None) -> tuple[str, ...]:

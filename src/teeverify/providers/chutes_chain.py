@@ -29,6 +29,7 @@ from .chutes_chain_wire import (
     ChainAsked,
     asks_for_chain,
     chain_asked,
+    chain_base,
     chain_url,
     proxy_records,
     section,
@@ -133,7 +134,7 @@ class ChutesChainVerifier(Verifier):
             ConfigurationError: also when this verifier is for one proxy and the report is of another.
         """
         asked = _recorded_request(report)
-        if self._base is not None and not isinstance(asked, Problem) and not asked.url.startswith(f"{self._base}/"):
+        if self._base is not None and not isinstance(asked, Problem) and chain_base(asked.url) != self._base:
             raise ConfigurationError("the saved report is of another proxy than the one that this verifier is for")
         return super().verify_saved(report, at=at, now=now)
 

@@ -20,7 +20,7 @@ from ..formats.strict_json import JsonValue
 from .front_wire import Front
 from .report_records import ReportAsked, ReportRecord, model_record, with_copies
 
-__all__ = ["ChainAsked", "asks_for_chain", "chain_asked", "chain_url", "proxy_records", "section"]
+__all__ = ["ChainAsked", "asks_for_chain", "chain_asked", "chain_base", "chain_url", "proxy_records", "section"]
 
 _PATH: Final = "/attestation/chain"
 _FRONT: Final = Front(provider="chutes-chain", base=None, path=_PATH, names_algorithm=True)
@@ -45,6 +45,11 @@ def chain_url(base: str, *, model: str, nonce: bytes, algorithm: str, mode: str)
 def asks_for_chain(url: str) -> bool:
     """True for the URL of a chain request, on whatever host."""
     return _FRONT.asks(url)
+
+
+def chain_base(url: str) -> str:
+    """The base URL of a chain request."""
+    return url.partition("?")[0].removesuffix(_PATH)
 
 
 def chain_asked(url: str) -> ChainAsked:

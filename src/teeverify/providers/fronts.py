@@ -17,6 +17,7 @@ from ..signed_exchange import SignaturePlace, SignedExchangeVerifier
 from ..transport import ReplayTransport
 from ..verdict import AttestationVerdict, SubjectVerdict
 from ..verifier import Derive, Verifier
+from .aci_boundary import ACI_GAPS, aci_in_words
 from .chutes import INSTANCE_CHECKS, INSTANCE_GAPS, instances_in_words
 from .front_session import FrontSession, derive_subjects, session_flow, unusable_session
 from .front_wire import Front, FrontAsked, base_url, origin_of
@@ -151,6 +152,8 @@ class FrontVerifier(Verifier):
         if any(verdict.role == "instance" for verdict in judged):
             words = f"{instances_in_words(judged)}, by the report of a gateway that nothing attests."
             return words, (*front, *INSTANCE_GAPS)
+        if judged and all(verdict.role == "gateway" for verdict in judged):
+            return aci_in_words(judged), ACI_GAPS
         return boundary_in_words(judged), (*front, *DSTACK_GAPS)
 
 
