@@ -121,6 +121,8 @@ class _TappedConnection(HTTPSConnection):
         inner = getattr(tls, "sslobj", tls)  # sslobj: TLS inside that of a proxy
         if inner.context.verify_mode is not ssl.CERT_NONE:  # made so here, for answers that prove themselves
             self.peer_spki = verified_peer_spki(inner)
+        else:
+            self.is_verified = True  # read by urllib3 only, for its warning, and this is no oversight
 
     def response_class(self, *arguments: Any, **options: Any) -> HTTPResponse:  # type: ignore[override]
         answer = HTTPResponse(*arguments, **options)

@@ -44,7 +44,7 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         f"challenge is sent. The API key, where one is needed, is read from {KEY_VARIABLE}; only the provider gets it.",
     )
     attest.add_argument("provider", metavar="PROVIDER", help="near, chutes, phala, vllm-proxy, opengradient ...")
-    attest.add_argument("model", metavar="MODEL", help="canonical name of the model; any name for a router, such as -")
+    attest.add_argument("model", metavar="MODEL", help="canonical name of the model; of a router, any name")
     route = attest.add_mutually_exclusive_group()
     route.add_argument("--cloud", dest="route", action="store_const", const="cloud", help="through the gateway")
     route.add_argument("--direct", dest="route", action="store_const", const="direct", help="the model's own host")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Final
 
-from ..errors import RejectedError, TransportError
+from ..errors import TeeverifyError, TransportError
 from .demo_show import Show, demonstrated
 
 if TYPE_CHECKING:
@@ -103,17 +103,17 @@ def _attest_a_lie(show: Show, words: str, check_id: str) -> None:
 
 
 def _send_to_a_stranger(show: Show) -> None:
-    """What was asked of the relay is counted, since words about what was not sent are cheap."""
-    words, before = "a prompt that a stranger could decrypt", _chats(show.tee)
+    """What reached the relay is counted, since words about what was not sent are cheap."""
+    words, more = "a prompt that a stranger could decrypt", ""
+    before = _chats(show.tee)
     with show.tee.transport() as transport:
         verifier = _verifier(show.tee, transport)
         try:
             _chat(show.tee, verifier, verifier.verify_attestation(show.tee.model), stream=False)
-        except RejectedError:
-            observed = "not sent" if _chats(show.tee) == before else "sent"
-            show.step(words, "not sent", observed, "chat() raised RejectedError; the relay was not asked")
-        else:
-            show.step(words, "not sent", "sent")
+        except TeeverifyError as error:
+            more = f"chat() raised {type(error).__name__}; the relay was not asked"
+    sent = _chats(show.tee) > before
+    show.step(words, "not sent", "sent" if sent else "not sent", "" if sent else more)
 
 
 def _verify_a_lie(show: Show, verdict: AttestationVerdict, words: str, check_id: str) -> None:

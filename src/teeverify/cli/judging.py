@@ -61,7 +61,12 @@ def exit_code(outcome: Outcome) -> int:
 
 
 def chosen_policy(argument: str | None, provider: str) -> Policy:
-    """The policy that an argument names, or the shipped one of the provider."""
+    """The policy that an argument names, or the shipped one of the provider.
+
+    Raises:
+        ConfigurationError: none is named, and the shipped one accepts development images: that is nobody's default.
+    """
+    from ..errors import ConfigurationError
     from .policy_commands import read_policy_argument
 
     if argument is not None:
@@ -69,7 +74,19 @@ def chosen_policy(argument: str | None, provider: str) -> Policy:
     from ..registry import verifier_for
 
     verifier_for(provider)  # an unknown provider is the clearer error
-    return read_policy_argument(f"builtin:{provider}")
+    policy = read_policy_argument(f"builtin:{provider}")
+    if _accepts_development_images(policy):
+        raise ConfigurationError(
+            f"builtin:{provider} accepts development images, which let the operator into the guest: pass --policy "
+            f"builtin:{provider} to take them, or a policy of your own"
+        )
+    return policy
+
+
+def _accepts_development_images(policy: Policy) -> bool:
+    """Whether a shipped policy says of an image that it is one for development; labels of other files say nothing."""
+    images = (image for pins in policy.pins.values() for image in pins.base_images or ())
+    return any(image.label.startswith("DEVELOPMENT IMAGE") for image in images)
 
 
 def chosen_roots(directory: str | None) -> TrustRoots:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..appraisal import appraise, root_causes
 from ..claims.problem import Problem
@@ -15,6 +15,7 @@ from ..claims.subject import Subject
 from ..errors import ConfigurationError
 from ..policy import Policy
 from ..policy_pin import PinObservation, pin_policy
+from ..policy_pin_enclave import EnclaveObservation, pin_enclaves
 from ..registry import verifier_for
 from ..roots import PRODUCTION_ROOTS, TrustRoots
 from ..saved import SavedReport
@@ -70,13 +71,16 @@ def _of_report(args: argparse.Namespace) -> str:
         source = f"{source}, UNDER TEST ROOTS, which prove nothing about real hardware"
 
     def written(observed: Sequence[Subject]) -> str:
-        text = pin_policy(
-            [_observe(subject) for subject in observed],
-            provider=report.provider,
-            name=args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
-            recorded_at=report.recorded_at,
-            source=source,
-        )
+        named: dict[str, Any] = {
+            "provider": report.provider,
+            "name": args.name or f"{report.provider}-{report.recorded_at:%Y-%m-%d}",
+            "recorded_at": report.recorded_at,
+            "source": source,
+        }
+        if any(subject.enclave is not None for subject in observed):
+            text = pin_enclaves([_observe_enclave(subject) for subject in observed], **named)
+        else:
+            text = pin_policy([_observe(subject) for subject in observed], **named)
         _refuse_bad_hardware(observed, Policy.from_toml(text), verifier.applicable)
         return text
 
@@ -96,6 +100,14 @@ def _fit(subjects: Sequence[Subject], written: Callable[[Sequence[Subject]], str
         else:
             fit.append(subject)
     return fit or subjects
+
+
+def _observe_enclave(subject: Subject) -> EnclaveObservation:
+    document = None if subject.nitro is None else subject.nitro.document
+    if document is None or isinstance(document, Problem):
+        raise ConfigurationError(f"{subject.id} shows no document of its own, and the word of nodes is not pinned")
+    pcrs = {f"pcr{number}": value for number, value in document.pcrs.items()}
+    return EnclaveObservation(role=subject.role, pcrs=pcrs)
 
 
 def _observe(subject: Subject) -> PinObservation:

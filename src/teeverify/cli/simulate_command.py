@@ -23,8 +23,15 @@ _OWN: Final = {
     "near": ("cloud", "direct", "gpus", "backends"),
     "chutes": ("gpus", "instances"),
     "opengradient": ("nodes",),
+    "phala": ("shape", "gpus", "instances"),
+    "vllm-proxy": ("padded", "gpus"),
+    "aci": ("serving",),
+    "nanogpt": ("shape", "gpus", "instances"),
+    "venice": ("gpus",),
 }
 """The providers that are there, with the options that each has."""
+_WITH_BASE_URL: Final = ("near", "phala", "vllm-proxy", "aci")
+"""Those whose chats are at /v1 of one host."""
 
 
 def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,16 +42,21 @@ def add_parsers(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         description="Serve a simulated provider, with all services that it needs, over HTTPS on 127.0.0.1 until "
         "interrupted. All evidence is signed under test roots: it proves nothing, and no production policy accepts it.",
     )
-    simulate.add_argument("provider", metavar="PROVIDER", help="near, chutes or opengradient")
+    simulate.add_argument("provider", metavar="PROVIDER", help=f"{', '.join(_OWN)}")
     simulate.add_argument("--port", type=int, default=0, metavar="N", help="port (default: any that is free)")
     simulate.add_argument("--fault", metavar="NAME", help="lie or fail in one way (see --list-faults)")
     shape = simulate.add_mutually_exclusive_group()
     shape.add_argument("--cloud", action="store_true", help="near: through the gateway (default)")
     shape.add_argument("--direct", action="store_true", help="near: the model's own host")
-    simulate.add_argument("--gpus", type=int, metavar="N", help="near, chutes: GPUs of each machine (default: 2)")
+    simulate.add_argument("--gpus", type=int, metavar="N", help="GPUs of each machine")
     simulate.add_argument("--backends", type=int, metavar="N", help="near: machines behind the model's host")
-    simulate.add_argument("--instances", type=int, metavar="N", help="chutes: instances of the chute (default: 2)")
+    simulate.add_argument("--instances", type=int, metavar="N", help="of Chutes, also behind a front (default: 2)")
     simulate.add_argument("--nodes", type=int, metavar="N", help="opengradient: nodes of the chain (default: 2)")
+    simulate.add_argument(
+        "--shape", metavar="SHAPE", help="phala, nanogpt: of the reports, dstack (default), near or chutes; phala: aci"
+    )
+    simulate.add_argument("--padded", action="store_true", help="vllm-proxy: an older one, which binds no TLS key")
+    simulate.add_argument("--serving", metavar="KIND", help="aci: direct (default) or aggregator")
     simulate.add_argument("--write", metavar="DIR", help="write roots, policy and TLS authority there, and keep them")
     simulate.add_argument("--list-faults", action="store_true", help="list what --fault takes, and exit")
     simulate.set_defaults(run=run)
@@ -76,14 +88,17 @@ def _maker(args: argparse.Namespace) -> Callable[..., SimulatedTee]:
 
     own = _OWN[args.provider]
     names = dict.fromkeys(name for names in _OWN.values() for name in names)
-    given = {name: getattr(args, name) for name in names if getattr(args, name) not in (None, False)}
+    stated = {name: getattr(args, name) for name in names}
+    given = {name: value for name, value in stated.items() if value is not None and value is not False}  # 0 is given
     foreign = [name for name in given if name not in own]
     if foreign:
         raise ConfigurationError(f"--{foreign[0]} is no option of provider {args.provider!r}: leave it out")
-    numbers = {name: value for name, value in given.items() if name not in ("cloud", "direct")}
+    chosen = {name: value for name, value in given.items() if name not in ("cloud", "direct", "padded")}
     if args.provider == "near":
-        return partial(SimulatedTee.near, cloud=not args.direct, **numbers)
-    return partial(SimulatedTee.chutes if args.provider == "chutes" else SimulatedTee.opengradient, **numbers)
+        chosen["cloud"] = not args.direct
+    elif args.provider == "vllm-proxy":
+        chosen["tls_bound"] = not args.padded
+    return partial(getattr(SimulatedTee, args.provider.replace("-", "_")), **chosen)
 
 
 @contextmanager
@@ -113,7 +128,9 @@ def _announcement(tee: SimulatedTee, directory: Path, args: argparse.Namespace) 
     )
     hosts = " and ".join(tee.hosts)
     reached = (
-        f"base URL: {tee.base_url}" if args.provider == "near" else f"hosts:    {hosts}, all at 127.0.0.1:{tee.port}"
+        f"base URL: {tee.base_url}"
+        if args.provider in _WITH_BASE_URL
+        else f"hosts:    {hosts}, all at 127.0.0.1:{tee.port}"
     )
     lines = [
         f"simulated {tee.title} on 127.0.0.1:{tee.port}; under TEST ROOTS, so it proves nothing",

@@ -27,6 +27,9 @@ class Deployment(ABC, Generic[F]):
         seed: of all keys.
         origins: the origins that want the API key.
         attesting: the words with which ``teeverify attest`` is told what to attest, ahead of addresses and policy.
+        attesting_wants_key: whether it has to be told the API key as well.
+        nodes: URLs of the chain's nodes, where the provider has any.
+        enclave: base URL of the enclave, where clients reach it by itself.
         table: all faults of the provider, by name.
     """
 
@@ -35,6 +38,9 @@ class Deployment(ABC, Generic[F]):
     seed: str
     origins: tuple[str, ...]
     attesting: tuple[str, ...]
+    attesting_wants_key: bool = True
+    nodes: tuple[str, ...] = ()
+    enclave: str | None = None
     table: Mapping[str, F]
 
     @abstractmethod
@@ -48,6 +54,12 @@ class Deployment(ABC, Generic[F]):
     @abstractmethod
     def front(self, *, api_key: str, clock: Callable[[], datetime], box: FaultBox[F]) -> Front[F]:
         """The provider's hosts, which ask ``box`` for the fault of the moment."""
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The provider's hosts that clients ask."""
+        urls = (*self.nodes, *(() if self.enclave is None else (self.enclave,)), *self.origins)
+        return tuple(url.removeprefix("https://") for url in urls)
 
     @property
     def faults(self) -> dict[str, F]:

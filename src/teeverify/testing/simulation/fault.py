@@ -27,7 +27,7 @@ def _known(checks: frozenset[str]) -> frozenset[str]:
 
 @frozen(kw_only=True)
 class Fault:
-    """One named fault; what only one provider's faults have is in `NearFault` and `ChutesFault`.
+    """One named fault; what only one provider's faults have is in `NearFault`, `ChutesFault`, `OpenGradientFault`.
 
     Attributes:
         name: as `SimulatedTee.set_fault` takes it.
@@ -41,6 +41,8 @@ class Fault:
         shift: by how much the evidence is dated ahead.
         group: whose servers misbehave: "provider", "intel", "nvidia", or another group of the provider's hosts.
         trick: how they misbehave.
+        error: name of the exception that a chat ends with where it comes to no judgement at all; the outcome is then
+            that of the attestation.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Fault:
     shift: timedelta = timedelta(0)
     group: str | None = None
     trick: str | None = None
+    error: str | None = None
 
     @property
     def outcome(self) -> str:

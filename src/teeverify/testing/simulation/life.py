@@ -40,6 +40,8 @@ class Simulation:
         api_key: the bearer token that the provider wants.
         title: the provider and its shape, in words.
         attesting: what follows ``teeverify attest``, ahead of addresses and policy.
+        attesting_wants_key: whether it wants the API key.
+        nodes, enclave, hosts: the chain's nodes and the enclave as URLs, where there are any; all the provider's hosts.
         log: what was asked so far.
     """
 
@@ -58,6 +60,8 @@ class Simulation:
         self._deployment, self._clock, self._port = deployment, clock, port
         self._first_fault, self.model, self.api_key = fault, deployment.model, api_key
         self.title, self.attesting = deployment.title, deployment.attesting
+        self.attesting_wants_key, self.hosts = deployment.attesting_wants_key, deployment.hosts
+        self.nodes, self.enclave = deployment.nodes, deployment.enclave
         self.log = AskedLog()
         self._box: FaultBox[Any] = FaultBox()
         self._server: Server | None = None

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
 from attrs import evolve, field, frozen
@@ -19,7 +19,16 @@ from teeverify.testing.recording import Answer, Document, compact, edit_json
 
 from .fault import Fault
 
-__all__ = ["UNAVAILABLE", "Key", "Showing", "ShowingDesk", "digests", "question", "with_keys_of_yesterday"]
+__all__ = [
+    "UNAVAILABLE",
+    "Key",
+    "Showing",
+    "ShowingDesk",
+    "digests",
+    "gpu_payloads",
+    "question",
+    "with_keys_of_yesterday",
+]
 
 _MAX_KEPT: Final = 256
 """Answers that are kept for the questions of NVIDIA's kind that follow a showing."""
@@ -132,6 +141,21 @@ def digests(payload: bytes) -> Iterator[str]:
         yield hashlib.sha256(compact(json.loads(payload))).hexdigest()
     except (ValueError, RecursionError):
         return
+
+
+def gpu_payloads(report: bytes) -> Iterator[bytes]:
+    """Every text of GPU evidence in a report of machines, whatever else is wrong with it."""
+    try:
+        document: Any = json.loads(report)
+    except (ValueError, RecursionError):
+        return
+    records = document.get("model_attestations", [document]) if isinstance(document, dict) else []
+    for record in records if isinstance(records, list) else []:
+        entries = [record, *(record.get("all_attestations") or [])] if isinstance(record, dict) else []
+        for entry in entries:
+            payload = entry.get("nvidia_payload") if isinstance(entry, dict) else None
+            if isinstance(payload, str):
+                yield payload.encode()
 
 
 def with_keys_of_yesterday(document: Document, service: NrasService, at: datetime) -> Document:

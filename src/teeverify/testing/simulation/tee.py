@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
 
 from teeverify.testing import chutes_world
 from teeverify.testing.keys import DEFAULT_SEED
 from teeverify.testing.near_world import MODEL
+from teeverify.testing.opengradient import GATEWAY_MODEL
 
 from .chutes.deployment import ChutesDeployment
 from .chutes.evidence import ChutesShape
 from .clock import utc_clock
-from .life import Simulation
+from .front_tees import API_KEY, FrontTees
 from .near.deployment import NearDeployment
 from .near.evidence import Shape
 from .near.signatures import PROVIDER_TEE
+from .opengradient.deployment import OpenGradientDeployment
+from .opengradient.desk import OpenGradientShape
 
 __all__ = ["API_KEY", "SimulatedTee"]
 
-API_KEY: Final = "teeverify-simulation-key"
-"""The API key that the simulated provider takes unless it is told another."""
 
-
-class SimulatedTee(Simulation):
+class SimulatedTee(FrontTees):
     """A provider, Intel and NVIDIA on one HTTPS port of 127.0.0.1, for tests without hardware.
 
-    Make one with `near` or `chutes`. Use it as a context manager, or call `start` and `close`. It speaks the real
-    protocols under the real host names: a client has to connect to `address` whatever the host (``connect_to`` of
-    `RequestsTransport`), and to trust the authority in ``ca_file``. Everything is signed under test roots, which no
-    production verifier accepts.
+    Make one with `near`, `chutes`, `opengradient`, `phala`, `vllm_proxy`, `aci`, `nanogpt` or `venice`. Use it as a
+    context manager, or call `start` and `close`. It speaks the real protocols under the real host names: a client has
+    to connect to `address` whatever the host (``connect_to`` of `RequestsTransport`), and to trust the authority in
+    ``ca_file``. Everything is signed under test roots, which no production verifier accepts.
 
     Attributes:
         model: the name of the model that is served.
         api_key: the bearer token that the provider wants.
+        nodes, enclave: URLs of the chain's nodes and of the enclave, where there are any.
         connect_to, ca_file, port, address, base_url, directory: how it is reached, once it is started.
     """
 
@@ -112,4 +112,39 @@ class SimulatedTee(Simulation):
         clock = utc_clock(at)
         shape = ChutesShape(instances=instances, gpus=gpus, model_name=model, seed=seed)
         deployment = ChutesDeployment(shape, clock=clock)
+        return cls(deployment, fault=fault, latency=latency, api_key=api_key, clock=clock, port=port)
+
+    @classmethod
+    def opengradient(
+        cls,
+        *,
+        nodes: int = 2,
+        assurance: str = "attested",
+        fault: str | None = None,
+        latency: float = 0.0,
+        api_key: str = API_KEY,
+        at: datetime | Callable[[], datetime] | None = None,
+        seed: str = DEFAULT_SEED,
+        model: str = GATEWAY_MODEL,
+        port: int = 0,
+    ) -> SimulatedTee:
+        """OpenGradient: nodes of a chain, one enclave that they list, and the relay before it.
+
+        Args:
+            nodes: how many nodes there are, 1 to 4; the policy demands that all of them agree.
+            assurance: the level that the policy demands: "attested", "registry+pcr" or "registry".
+            fault: the name of a fault to begin with; `faults` lists them.
+            latency: seconds that pass before each request is answered.
+            api_key: the bearer token that the relay wants.
+            at: the time of the simulation, as for `near`.
+            seed: of all keys; test roots belong to a seed. RSA keys of another seed than the default take seconds.
+            model: the name of a model. Any name is answered.
+            port: 0 for any that is free.
+
+        Raises:
+            ConfigurationError: the fault is unknown or does not fit, or a value makes no sense.
+        """
+        clock = utc_clock(at)
+        shape = OpenGradientShape(nodes=nodes, assurance=assurance, model_name=model, seed=seed)
+        deployment = OpenGradientDeployment(shape, clock=clock)
         return cls(deployment, fault=fault, latency=latency, api_key=api_key, clock=clock, port=port)

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Final, TypeVar
+from collections.abc import Mapping
+from typing import Final
 
 from teeverify.testing.simulation.chutes.fault import ChutesFault
 from teeverify.testing.simulation.chutes.hosts import MODELS
-from teeverify.testing.simulation.fault import Fault
 from teeverify.testing.simulation.hosts import PROVIDER
 from teeverify.testing.simulation.near.fault import NearFault
+from teeverify.testing.simulation.opengradient.fault import OpenGradientFault
 
 from .chutes import API_CHECKS, MODELS_CHECKS, chutes_clock_faults, chutes_evidence_faults
 from .near_evidence import clock_faults, defect_faults, evidence_faults, node_faults
 from .near_exchange import exchange_faults
+from .opengradient import opengradient_faults
+from .table import by_name
 from .transport import transport_faults
 
-__all__ = ["CHUTES_FAULTS", "FAULTS"]
+__all__ = ["CHUTES_FAULTS", "FAULTS", "OPENGRADIENT_FAULTS"]
 
-F = TypeVar("F", bound=Fault)
-
-
-def _table(*groups: Iterable[F]) -> dict[str, F]:
-    table: dict[str, F] = {}
-    for fault in (fault for group in groups for fault in group):
-        if fault.name in table:
-            raise ValueError(f"two faults are called {fault.name}")
-        table[fault.name] = fault
-    return table
-
-
-FAULTS: Final[Mapping[str, NearFault]] = _table(
+FAULTS: Final[Mapping[str, NearFault]] = by_name(
     evidence_faults(),
     node_faults(),
     defect_faults(),
@@ -42,7 +32,7 @@ FAULTS: Final[Mapping[str, NearFault]] = _table(
 )
 """All faults of NEAR AI, those that cannot be shown live included."""
 
-CHUTES_FAULTS: Final[Mapping[str, ChutesFault]] = _table(
+CHUTES_FAULTS: Final[Mapping[str, ChutesFault]] = by_name(
     chutes_evidence_faults(),
     chutes_clock_faults(),
     transport_faults(
@@ -52,3 +42,6 @@ CHUTES_FAULTS: Final[Mapping[str, ChutesFault]] = _table(
     ),
 )
 """All faults of Chutes."""
+
+OPENGRADIENT_FAULTS: Final[Mapping[str, OpenGradientFault]] = by_name(opengradient_faults())
+"""All faults of OpenGradient."""

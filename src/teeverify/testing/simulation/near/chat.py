@@ -20,7 +20,7 @@ from teeverify.testing.simulation.messages import Reply, error_reply, json_reply
 
 from .signatures import SignedChat, signature_document
 
-__all__ = ["ANSWER", "ChatDesk"]
+__all__ = ["ANSWER", "ChatDesk", "KeptChat"]
 
 ANSWER: Final = "This is a simulated answer. No model was asked, and no hardware vouches for it."
 """What every chat is answered with."""
@@ -31,7 +31,7 @@ _SEALED: Final = ("x-client-pub-key", "x-encryption-version")
 
 
 @frozen(kw_only=True)
-class _Kept:
+class KeptChat:
     """One chat: what was signed, and the reply for a liar who serves it again."""
 
     signed: SignedChat
@@ -52,6 +52,10 @@ class ChatDesk:
         now: says the time in Unix seconds.
     """
 
+    answer: str = ANSWER
+    unknown_chat: str = "not_found_error"
+    """What the error calls itself when a signature is asked for that is not there."""
+
     def __init__(
         self,
         keys: KeyRing,
@@ -65,7 +69,7 @@ class ChatDesk:
         self._model, self._gateway = model, gateway
         self._lock = threading.Lock()
         self._numbers = itertools.count()
-        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._kept: OrderedDict[str, KeptChat] = OrderedDict()
 
     def models(self) -> Reply:
         """``GET /v1/models``."""
@@ -78,7 +82,7 @@ class ChatDesk:
         if isinstance(asked, Reply):
             return asked
         streamed = asked.get("stream") is True
-        digest = hashlib.sha256(body).hexdigest()
+        digest = self._request_digest(body, headers, fault)
         old = self._old(digest, streamed) if fault == "replayed-chat" else None
         if old is not None:
             return _reply(old, streamed)
@@ -86,18 +90,45 @@ class ChatDesk:
         parts = tuple(self._stream(chat_id, asked) if streamed else [self._whole(chat_id, asked)])
         if fault == "missing-done" and streamed:
             parts = parts[:-1]
-        if fault == "altered-request":
-            digest = hashlib.sha256(body + b" ").hexdigest()
         signed = SignedChat(
             model=self._model_name,
             request_digest=digest,
-            response_digest=hashlib.sha256(b"".join(parts)).hexdigest(),
+            response_digest=hashlib.sha256(self._hashed(parts, streamed)).hexdigest(),
             kind=kind,
         )
-        self._keep(chat_id, _Kept(signed=signed, parts=parts, streamed=streamed, finished=not streamed))
-        if fault == "altered-response-byte":
-            parts = tuple(part.replace(b"simulated", b"Simulated") for part in parts)
-        return _reply(parts, streamed, lambda: self._finish(chat_id))
+        self._keep(chat_id, KeptChat(signed=signed, parts=parts, streamed=streamed, finished=not streamed))
+        return _reply(self._sent(parts, streamed, fault), streamed, lambda: self._finish(chat_id))
+
+    # --- what differs between providers ----------------------------------------------------------------------------
+
+    def _request_digest(self, body: bytes, headers: Mapping[str, str], fault: str | None) -> str:
+        """What is signed of the request."""
+        del headers
+        return hashlib.sha256(body + b" " if fault == "altered-request" else body).hexdigest()
+
+    def _hashed(self, parts: tuple[bytes, ...], streamed: bool) -> bytes:
+        """The bytes of the answer that are signed."""
+        del streamed
+        return b"".join(parts)
+
+    def _sent(self, parts: tuple[bytes, ...], streamed: bool, fault: str | None) -> tuple[bytes, ...]:
+        """What goes out in place of what was signed."""
+        del streamed
+        if fault != "altered-response-byte":
+            return parts
+        return tuple(part.replace(b"simulated", b"Simulated") for part in parts)
+
+    def _event(self, value: Mapping[str, Any]) -> bytes:
+        """One server-sent event."""
+        return b"data: " + compact(value) + b"\n\n"
+
+    def _document(self, chat: SignedChat, algorithm: str, fault: str | None) -> dict[str, Any]:
+        """The answer to a question for a signature."""
+        return signature_document(
+            chat, keys=self._keys, model=self._model, gateway=self._gateway, algorithm=algorithm, fault=fault
+        )
+
+    # --- signatures ------------------------------------------------------------------------------------------------
 
     def signature(self, chat_id: str, *, algorithm: str, model: str | None, fault: str | None) -> Reply:
         """``GET /v1/signature/{chat_id}``."""
@@ -107,21 +138,12 @@ class ChatDesk:
                 self._kept[chat_id] = kept = evolve(kept, asked=kept.asked + 1)
         late = fault == "signature-404-then-found" and kept is not None and kept.asked == 1
         if kept is None or late or fault == "signature-never" or model not in (None, kept.signed.model):
-            return error_reply(404, "no signature is known for this chat", "not_found_error")
+            return error_reply(404, "no signature is known for this chat", self.unknown_chat)
         if fault == "signature-error-code":
             return json_reply({"error_code": "SIGNATURE_UNSUPPORTED", "message": "this chat cannot be signed"})
         if not kept.finished:
             return json_reply({"error_code": "STREAM_DISCONNECTED", "message": "the stream was not read to its end"})
-        return json_reply(
-            signature_document(
-                kept.signed,
-                keys=self._keys,
-                model=self._model,
-                gateway=self._gateway,
-                algorithm=algorithm,
-                fault=fault,
-            )
-        )
+        return json_reply(self._document(kept.signed, algorithm, fault))
 
     def _read(self, body: bytes, headers: Mapping[str, str]) -> dict[str, Any] | Reply:
         """The request, or the refusal of one that cannot be answered."""
@@ -138,26 +160,26 @@ class ChatDesk:
         return asked
 
     def _whole(self, chat_id: str, asked: Mapping[str, Any]) -> bytes:
-        message = {"role": "assistant", "content": ANSWER}
+        message = {"role": "assistant", "content": self.answer}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
         head = self._head(chat_id, "chat.completion")
         return compact({**head, "choices": [choice], "usage": _usage(asked)})
 
     def _stream(self, chat_id: str, asked: Mapping[str, Any]) -> Iterator[bytes]:
         head = self._head(chat_id, "chat.completion.chunk")
-        first, *words = ANSWER.split(" ")
+        first, *words = self.answer.split(" ")
         for delta in ({"role": "assistant", "content": first}, *({"content": f" {word}"} for word in words)):
-            yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-        yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+            yield self._event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+        yield self._event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
         options = asked.get("stream_options")
         if isinstance(options, dict) and options.get("include_usage") is True:
-            yield _event({**head, "choices": [], "usage": _usage(asked)})
+            yield self._event({**head, "choices": [], "usage": _usage(asked)})
         yield b"data: [DONE]\n\n"
 
     def _head(self, chat_id: str, kind: str) -> dict[str, Any]:
         return {"id": chat_id, "object": kind, "created": self._now(), "model": self._model_name}
 
-    def _keep(self, chat_id: str, kept: _Kept) -> None:
+    def _keep(self, chat_id: str, kept: KeptChat) -> None:
         with self._lock:
             self._kept[chat_id] = kept
             if len(self._kept) > _MAX_KEPT:
@@ -188,10 +210,6 @@ def _reply(parts: tuple[bytes, ...], streamed: bool, finish: Callable[[], None] 
 
     headers = (("Content-Type", "text/event-stream; charset=utf-8"), ("Cache-Control", "no-cache"))
     return Reply(headers=headers, parts=sent())
-
-
-def _event(value: Mapping[str, Any]) -> bytes:
-    return b"data: " + compact(value) + b"\n\n"
 
 
 def _usage(asked: Mapping[str, Any]) -> dict[str, int]:

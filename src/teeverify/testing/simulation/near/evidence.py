@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -19,6 +17,7 @@ from teeverify.testing.simulation.showings import (
     Showing,
     ShowingDesk,
     digests,
+    gpu_payloads,
     question,
     with_keys_of_yesterday,
 )
@@ -166,20 +165,5 @@ def _showing(document: Document, asked_at: datetime) -> NearShowing:
             nras = answer
         else:
             answers[question(request["method"], request["url"])] = answer
-    payloads = {digest: nras for payload in _payloads(report.body) for digest in digests(payload)}
+    payloads = {digest: nras for payload in gpu_payloads(report.body) for digest in digests(payload)}
     return NearShowing(asked_at=asked_at, report=report, peer_spki=peer_spki, answers=answers, payloads=payloads)
-
-
-def _payloads(report: bytes) -> Iterator[bytes]:
-    """Every text of GPU evidence in a report, whatever else is wrong with it."""
-    try:
-        document: Any = json.loads(report)
-    except (ValueError, RecursionError):
-        return
-    records = document.get("model_attestations", [document]) if isinstance(document, dict) else []
-    for record in records if isinstance(records, list) else []:
-        entries = [record, *(record.get("all_attestations") or [])] if isinstance(record, dict) else []
-        for entry in entries:
-            payload = entry.get("nvidia_payload") if isinstance(entry, dict) else None
-            if isinstance(payload, str):
-                yield payload.encode()
