@@ -24,6 +24,7 @@ from teeverify.roots import PRODUCTION_ROOTS, TrustRoots
 from teeverify.saved import SavedReport
 from teeverify.testing import NearSession, near_policy, trust_roots
 from teeverify.verdict import Outcome
+from teeverify.verifier import Verifier
 
 ROUNDS = 40
 Work = Callable[[], object]
@@ -102,9 +103,11 @@ def _replay(events: list[tuple[int, bytes]], payloads: list[bytes]) -> None:
         registers[imr] = hashlib.sha384(registers[imr] + digest).digest()
 
 
-def measure(name: str, report: SavedReport, policy: Policy, roots: TrustRoots) -> None:
-    """Interleave judging and floor, and print the ratio of their medians."""
-    verifier, now = NearVerifier(policy, roots=roots), datetime.now(timezone.utc)
+def measure(
+    name: str, report: SavedReport, policy: Policy, roots: TrustRoots, *, kind: type[Verifier] = NearVerifier
+) -> None:
+    """Interleave judging and floor, and print the ratio of their medians; ``kind`` is that of the verifier."""
+    verifier, now = kind(policy, roots=roots), datetime.now(timezone.utc)
     verdict = verifier.verify_saved(report, now=now)
     assert verdict.outcome is Outcome.VERIFIED, verdict.conclusion
     subjects = verifier.subjects_of_saved(report, roots=roots, at=report.recorded_at, wall_clock=now)

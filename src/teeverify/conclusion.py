@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import TypeAlias
 
 from .appraisal import judge_subject, root_causes
@@ -12,6 +12,7 @@ from .claims.aci import AciClaims
 from .claims.problem import Problem
 from .claims.subject import Subject
 from .errors import ConfigurationError
+from .limits import MAX_REGISTRY_WORD
 from .policy import Policy
 from .roots import TrustRoots
 from .verdict import AttestationVerdict, AttestedKey, CheckResult, Outcome, Status, SubjectVerdict
@@ -170,6 +171,8 @@ def earliest_end(subjects: Sequence[Subject], policy: Policy, at: datetime) -> d
             ends.append(datetime.fromtimestamp(subject.aci.keyset.not_after, timezone.utc))
         if subject.nitro is not None and not isinstance(subject.nitro.chain, Problem):
             ends.append(subject.nitro.chain.not_after)
+        if subject.enclave is not None and subject.nitro is None:
+            ends.append(at + timedelta(seconds=MAX_REGISTRY_WORD))
         if gpu is not None:
             ends += [d.certificate.not_after for d in gpu.devices if not isinstance(d.certificate, Problem)]
             if gpu.nras is not None and not isinstance(gpu.nras, Problem):

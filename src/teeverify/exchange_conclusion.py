@@ -50,11 +50,13 @@ def conclude_exchange(
     respelled_json: bool = False,
     upstream: UpstreamClaims | Problem | None = None,
     form: SignedForm | None = None,
+    carried: bool = False,
 ) -> VerifiedExchange:
     """Judge one exchange as of an aware time; ``checks`` are the ids that apply to the provider's exchanges.
 
     ``respelled_json`` says that the provider signs plain answers in Python's spelling of their JSON, ``upstream`` what
-    the signature says of the way behind the signer, ``form`` what is signed where that is not SHA-256 of the bytes.
+    the signature says of the way behind the signer, ``form`` what is signed where that is not SHA-256 of the bytes,
+    ``carried`` that the signature comes inside the response.
     """
     subject = ExchangeSubject(
         provider=attestation.provider,
@@ -66,6 +68,7 @@ def conclude_exchange(
         request_digest=exchange.request_digest if form is None else form.request_digest,
         response_digest=exchange.response_digest if form is None else form.response_digest,
         form=form,
+        carried=carried,
         respelled_digest=_respelled(exchange) if respelled_json else None,
         streamed=exchange.streamed,
         finished=exchange.finished,
@@ -106,7 +109,7 @@ def _respelled(exchange: Exchange) -> bytes | None:
 def as_replayed(judged: VerifiedExchange, policy: Policy) -> VerifiedExchange:
     """The judgement of an exchange that turned out to be accepted already."""
     results = tuple(
-        attrs.evolve(result, status=Status.FAIL, reason="replayed", summary="another verification accepted this chat")
+        attrs.evolve(result, status=Status.FAIL, reason="replayed", summary="another verification accepted this answer")
         if result.id == "exchange.first_seen"
         else result
         for result in judged.checks

@@ -127,7 +127,11 @@ def _role(role: str, before: Policy, after: Policy) -> _Changes:
     # Without pins policy.pinned refuses a role, so pins open the way to VERIFIED; where it is waived, they narrow it.
     waived = _waives_pinning(before, role) or _waives_pinning(after, role)
     beside = any(role in roles for roles in ATTESTED_BESIDE.values())
-    if old is None and new is not None:
+    if old is None and new is not None and before.needs_no_pins:
+        yield PolicyChange("stricter", key, f"pins role {role}, for which any image was accepted")
+    elif old is not None and new is None and after.needs_no_pins:
+        yield PolicyChange("looser", key, f"no longer pins anything for role {role}, so any image is accepted")
+    elif old is None and new is not None:
         words = f"pins role {role}, for which nothing was pinned"
         if beside:
             words += "; a report without its quote is refused now"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Final
 
-from .policy import BaseImage, Policy, ReferenceValues, Waiver, utc_day
+from .policy import BaseImage, Policy, ReferenceValues, RegistryPolicy, Waiver, utc_day
 from .policy_overlap import may_cover
 
 __all__ = ["lint"]
@@ -43,8 +43,10 @@ def lint(policy: Policy, at: datetime) -> tuple[str, ...]:
 
 def _advice(policy: Policy, at: datetime) -> Iterator[str]:
     yield from _validity(policy, at)
-    yield from _tcb(policy)
-    yield from _gpu(policy)
+    if policy.pins.keys() - {"enclave"} or not (policy.pins or policy.needs_no_pins):  # enclaves are neither
+        yield from _tcb(policy)
+        yield from _gpu(policy)
+    yield from _registry(policy.registry)
     if policy.exchange.signed_by == "gateway":
         yield (
             'exchange.signed_by is "gateway", so a response that no model machine signed is accepted: use "model" '
@@ -83,6 +85,21 @@ def _tcb(policy: Policy) -> Iterator[str]:
             "tcb.min_eval_number is 0, so old collateral of Intel counts as long as it has not run out: set it to the "
             "number that a current report shows"
         )
+
+
+def _registry(registry: RegistryPolicy) -> Iterator[str]:
+    default = RegistryPolicy()
+    if registry.assurance != default.assurance:
+        yield (
+            f'registry.assurance is "{registry.assurance}", so no enclave is challenged, and whoever runs the nodes or '
+            'administers the contract can name any key: use "attested"'
+        )
+    if registry.address is not None and registry.quorum == 1:
+        yield "registry.quorum is 1, so one node alone says what the contract holds: demand that several agree"
+    for name in ("max_heartbeat_age", "max_block_age"):
+        age, usual = getattr(registry, name), getattr(default, name)
+        if age > usual:
+            yield f"registry.{name} is {age}, so answers that are long out of date count: {usual} seconds will do"
 
 
 def _gpu(policy: Policy) -> Iterator[str]:

@@ -61,17 +61,17 @@ class ReplayTransport:
         return next(answered, fitting[0]).response
 
     def _likeness(self, recorded: bytes | None, asked: bytes | None, nonce: str | None) -> int:
-        """How far a recorded body asks the same: 3 the same bytes, 2 the same nonce, 1 perhaps, 0 something else."""
+        """How far a recorded body asks the same: 4 the same bytes, 3 the same nonce, 2 not known, 1 another nonce, 0 no."""
         if recorded == asked:
-            return 3
+            return 4
         if recorded is None or asked is None:
-            return 1
+            return 2
         if recorded not in self._nonces:
             self._nonces[recorded] = _nonce_of(recorded)
         known = self._nonces[recorded]
         if known is None or nonce is None:
             return 0
-        return 2 if known == nonce else 1
+        return 3 if known == nonce else 1
 
 
 class Recording:

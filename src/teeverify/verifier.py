@@ -54,6 +54,8 @@ class Verifier(Equipped, ABC):
 
     applicable: Mapping[str, Collection[str]]
     """Check ids of this provider and the roles that each applies to."""
+    _base: str | None = None
+    """The base URL that the caller chose, where a provider has no address of its own."""
     exchange_checks: ClassVar[tuple[str, ...]] = ()
     """Check ids of this provider's signed exchanges; empty where it signs none."""
 
@@ -180,6 +182,9 @@ class Verifier(Equipped, ABC):
         Raises:
             ConfigurationError: the report is of another provider, or a time is not aware.
         """
+        recorded = self._recorded_base(report)
+        if self._base is not None and recorded not in (None, self._base):
+            raise ConfigurationError("the saved report is of another endpoint than the one that this verifier is for")
         if report.provider != self.provider:
             raise ConfigurationError(f"the saved report is of provider {report.provider!r}, not {self.provider!r}")
         aware(report.recorded_at)
@@ -228,6 +233,11 @@ class Verifier(Equipped, ABC):
 
         Never raises: what cannot be read becomes a Problem inside a subject.
         """
+
+    def _recorded_base(self, report: SavedReport) -> str | None:
+        """The base URL that a saved session asked, where the caller chooses one; None where that cannot be told."""
+        del report
+        return None
 
     # --- conclusion ---------------------------------------------------------------------------------------------------
 

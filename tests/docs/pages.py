@@ -19,6 +19,8 @@ PAGES = tuple(
 NAMES = tuple(str(page.relative_to(ROOT)) for page in PAGES)
 LIVE = (
     "README.md",
+    "docs/attest-a-vllm-proxy.md",
+    "docs/chat-through-a-relay.md",
     "docs/embed-in-an-sdk.md",
     "docs/live-transport.md",
     "docs/save-and-audit.md",

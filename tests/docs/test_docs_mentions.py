@@ -11,16 +11,13 @@ from pages import NAMES, PAGES, ROOT, blocks, prose, slug, spans, text_of
 from teeverify.check_ids import KNOWN
 from teeverify.checks.catalogue import all_checks
 from teeverify.cli import _parser
-from teeverify.policy import ExchangePolicy, GpuPolicy, TcbPolicy
+from teeverify.policy import ExchangePolicy, GpuPolicy, RegistryPolicy, TcbPolicy
 from teeverify.providers.near import NearVerifier
 from teeverify.render.markdown import catalogue_page
 
 THEMES = {check_id.partition(".")[0] for check_id in KNOWN}
-POLICY_KEYS = {
-    f"{section}.{field.name}"
-    for section, values in (("tcb", TcbPolicy), ("gpu", GpuPolicy), ("exchange", ExchangePolicy))
-    for field in attrs.fields(values)
-}
+SECTIONS = {"tcb": TcbPolicy, "gpu": GpuPolicy, "exchange": ExchangePolicy, "registry": RegistryPolicy}
+POLICY_KEYS = {f"{section}.{field.name}" for section, values in SECTIONS.items() for field in attrs.fields(values)}
 OTHER_OPTIONS = {"--check"}
 """Options of programs that are not teeverify."""
 

@@ -47,10 +47,10 @@ def test_version_2(name: str, kind: int, provider: bytes) -> None:
     value = mr_config_v2(COMPOSE, APP, name, provider)
     assert value == b"\x02" + digest.digest() + bytes(15)
     assert mr_config_version(value) == 2
-    assert set(KEY_PROVIDER_KINDS) == {"none", "local", "kms", "tpm"}
+    assert set(KEY_PROVIDER_KINDS) == {"none", "local", "local-sgx", "kms", "tpm"}
 
 
-@pytest.mark.parametrize("name", ["", "KMS", "local-sgx", "kms ", "2"])
+@pytest.mark.parametrize("name", ["", "KMS", "local_sgx", "kms ", "2"])
 def test_version_2_of_an_unknown_key_provider(name: str) -> None:
     with pytest.raises(FormatError) as refused:
         mr_config_v2(COMPOSE, APP, name, b"")

@@ -15,6 +15,7 @@ from formats.attempts import Refused, attempt
 from teeverify.crypto.digests import keccak256
 from teeverify.errors import FormatError
 from teeverify.formats.ohttp_config import OhttpKey
+from teeverify.formats.pcr_hash import DEBUG_PCR_HASH, pcr_hash
 from teeverify.providers import opengradient_registry as registry
 from teeverify.providers.opengradient_registry import TeeRecord, read_active_tees, read_tee
 from teeverify.testing import certificates
@@ -153,9 +154,9 @@ def test_an_id_is_made_of_the_key() -> None:
 def test_pcr_hashes() -> None:
     """R-5."""
     zero = bytes(48)
-    assert registry.pcr_hash(zero, zero, zero) == registry.DEBUG_PCR_HASH
-    assert registry.pcr_hash(b"\1" * 48, zero, zero) == keccak256(b"\1" * 48 + bytes(96))
-    assert code_of(lambda: registry.pcr_hash(bytes(47), bytes(49), zero)) == "wrong_length"
+    assert pcr_hash(zero, zero, zero) == DEBUG_PCR_HASH
+    assert pcr_hash(b"\1" * 48, zero, zero) == keccak256(b"\1" * 48 + bytes(96))
+    assert code_of(lambda: pcr_hash(bytes(47), bytes(49), zero)) == "wrong_length"
 
 
 def test_signing_keys() -> None:

@@ -28,7 +28,7 @@ HOLES = {
     "dstack.event_digests": ("model / event_log[22].digest",),
     "dstack.reported_info": ("model / info / app_id", "model / info / vm_config / os_image_hash"),
     "dstack.key_provider": ("model / info / app_cert / certificate 1", "model / info / key_provider_info / name"),
-    "gpu.nonce_bound": ("model / nvidia_payload / nonce",),
+    "gpu.nonce_bound": ("model / nvidia_payload / evidence_list[0].nonce",),
     "gpu.present": ("model / nvidia_payload / arch",),
     "gpu.nras_token": ("NVIDIA / answer / overall token / claim jti", "NVIDIA / answer / overall token / signature"),
 }

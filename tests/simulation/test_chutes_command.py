@@ -134,7 +134,7 @@ def test_the_list_of_faults(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["phala"], "there is no simulation of provider 'phala': near and chutes are there"),
+        (["elsewhere"], "there is no simulation of provider 'elsewhere': near, chutes, "),
         (["chutes", "--cloud"], "--cloud is no option of provider 'chutes'"),
         (["chutes", "--direct"], "--direct is no option of provider 'chutes'"),
         (["chutes", "--backends", "2"], "--backends is no option of provider 'chutes'"),

@@ -127,7 +127,7 @@ class ChunkedResponse:
         self._buffer = bytearray()
         self._key = self._nonce = b""
         self._count = self._total = 0
-        self._final = False
+        self._final = self._broken = False
 
     def feed(self, data: bytes) -> tuple[bytes, ...]:
         """Take received bytes and return the plaintexts of the chunks that they complete.
@@ -135,6 +135,7 @@ class ChunkedResponse:
         Raises:
             FormatError: ``ohttp_response``.
         """
+        self._require_sound()
         self._total += len(data)
         if self._total > MAX_CHAT_BODY:
             raise FormatError("ohttp_response", f"the sealed response is longer than {MAX_CHAT_BODY} bytes")
@@ -157,9 +158,16 @@ class ChunkedResponse:
         Raises:
             FormatError: ``ohttp_response``, when the response was cut off.
         """
+        self._require_sound()
         if not self._final:
             raise FormatError("ohttp_response", "the sealed response was cut off before its final chunk")
+        self._broken = True  # there is nothing after the end
         return self._open(bytes(self._buffer), b"final")
+
+    def _require_sound(self) -> None:
+        """After an error, and after its end, a response has no further part that could be relied on."""
+        if self._broken:
+            raise FormatError("ohttp_response", "the sealed response is broken, or was read to its end before")
 
     def _next_chunk(self) -> bytes | None:
         """The next whole chunk that is not the final one; None where more bytes are needed or the final one begins."""
@@ -204,6 +212,7 @@ class ChunkedResponse:
         nonce = bytes(one ^ other for one, other in zip(self._nonce, counter, strict=True))
         plaintext = open_chacha(self._key, nonce, chunk, associated)
         if plaintext is None:
+            self._broken = True
             raise FormatError("ohttp_response", "a chunk was changed, moved or left out, or answers another request")
         self._count += 1
         return plaintext

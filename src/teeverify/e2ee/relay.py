@@ -74,11 +74,13 @@ def chat_flow(
 
     Raises:
         RejectedError, InconclusiveError: the attestation is not VERIFIED; nothing was sent.
-        ConfigurationError: the request is none that the gateway would take, or no key to encrypt to is attested.
+        ConfigurationError: the request is none that the gateway would take, no key to encrypt to is attested, or the
+            attestation is not one of this verifier's policy, or past its end; nothing was sent.
         TransportError: the relay gave no sealed answer, or one that was changed on the way. What it says in plaintext
             is nobody's word.
     """
     attestation.require()
+    verifier.check_current(attestation)
     try:
         shaped = chat_request(request)
     except FormatError as error:
@@ -88,7 +90,12 @@ def chat_flow(
     (answer,) = yield (_request(sealed, tee_id, relay, token, stream=shaped.stream),)
     body = _opened(answer, sealed, stream=shaped.stream)
     exchange = Exchange(model=attestation.model, request_body=shaped.wire, response_body=body)
-    judged = verifier.accept(exchange, (yield from verifier.exchange_flow(exchange, attestation)))
+    judged = yield from verifier.exchange_flow(exchange, attestation)
+    if judged.outcome is Outcome.VERIFIED and judged.signer != tee_id:  # after a fresh attestation, of another enclave
+        raise TransportError(
+            "the answer is another enclave's than the one that the request was encrypted to: try again"
+        )
+    judged = verifier.accept(exchange, judged)
     return RelayedChat(exchange=exchange, verified=judged, answer=_answer(exchange, judged))
 
 

@@ -28,43 +28,13 @@ from .chutes_wire import (
     chute_of_model,
     is_chute_id,
 )
+from .report_checks import GPU_CHECKS, QUOTE_CHECKS
 
 __all__ = ["INSTANCE_CHECKS", "INSTANCE_GAPS", "ChutesVerifier", "instances_in_words"]
 
 _INSTANCE: Final = ("instance",)
 INSTANCE_CHECKS: Final[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
-    (
-        "evidence.wellformed",
-        "evidence.complete",
-        "freshness.nonce_bound",
-        "tdx.quote_signature",
-        "tdx.quote_kind",
-        "tdx.debug_off",
-        "tdx.attributes",
-        "tdx.module",
-        "tcb.collateral_current",
-        "tcb.not_revoked",
-        "tcb.status",
-        "tcb.advisories",
-        "tcb.eval_number",
-        "binding.report_data",
-        "binding.e2ee_key",
-        "binding.distinct_instances",
-        "pin.base_image",
-        "pin.reference_current",
-        "gpu.present",
-        "gpu.evidence_signature",
-        "gpu.cert_chain",
-        "gpu.nonce_bound",
-        "gpu.distinct_devices",
-        "gpu.same_fabric",
-        "gpu.nras_token",
-        "gpu.nras_result",
-        "gpu.cpu_binding",
-        "policy.pinned",
-        "saved.recorded_at",
-    ),
-    _INSTANCE,
+    (*QUOTE_CHECKS, "binding.e2ee_key", "binding.distinct_instances", *GPU_CHECKS), _INSTANCE
 )
 INSTANCE_GAPS: Final = (
     "Nothing attested names the model, its weights or the container: the same registers serve different models.",

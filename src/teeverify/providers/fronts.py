@@ -117,21 +117,9 @@ class FrontVerifier(Verifier):
         )
         return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
 
-    def verify_saved(
-        self, report: SavedReport, *, at: datetime | None = None, now: datetime | None = None
-    ) -> AttestationVerdict:
-        """See `Verifier.verify_saved`.
-
-        Raises:
-            ConfigurationError: also when this verifier is for one endpoint and the report is of another.
-        """
+    def _recorded_base(self, report: SavedReport) -> str | None:
         asked = _recorded_request(self.front, report)
-        if self._base is not None and isinstance(asked, FrontAsked) and self._base_of(asked) != self._base:
-            raise ConfigurationError("the saved report is of another endpoint than the one that this verifier is for")
-        return super().verify_saved(report, at=at, now=now)
-
-    def _base_of(self, asked: FrontAsked) -> str:
-        return asked.url.partition("?")[0].removesuffix(self.front.path)
+        return asked.url.partition("?")[0].removesuffix(self.front.path) if isinstance(asked, FrontAsked) else None
 
     @classmethod
     def subjects_of_saved(
@@ -166,7 +154,7 @@ class SigningFrontVerifier(FrontVerifier, SignedExchangeVerifier):
     def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
         asked = _recorded_request(self.front, evidence)
         known = not isinstance(asked, Problem) and not isinstance(asked.algorithm, Problem)
-        base = (asked.url.partition("?")[0] if isinstance(asked, FrontAsked) else "").removesuffix(self.front.path)
+        base = self._recorded_base(evidence)
         return SignaturePlace(
             base=base or "https://unknown.invalid",
             algorithm=str(asked.algorithm) if known and isinstance(asked, FrontAsked) else "ecdsa",

@@ -59,6 +59,7 @@ _GAPS: Final = (
     "The operator owns the accounts at the model providers, and may read their logs.",
     "AWS's revocation lists are not consulted.",
 )
+_ANY_OPERATOR: Final = "No contract's word was counted, so whoever runs the same image may be the operator."
 _LOWER_GAPS: Final = (
     "The enclave itself was not challenged: the contract's administrator and the nodes that were asked are believed.",
     *_GAPS,
@@ -201,7 +202,8 @@ class OpenGradientVerifier(OpenGradientExchanges):
                 "Level attested: an AWS Nitro enclave that runs the pinned image answered our challenge, and its "
                 "document names the key that signs answers."
             )
-            return words, _GAPS
+            listed = all(verdict.holds("registry.entry") for verdict in judged)
+            return words, _GAPS if listed else (_ANY_OPERATOR, *_GAPS)
         if level == "registry+pcr":
             words = "Level registry+pcr: the contract lists the enclave with a pinned image, by the word of the nodes."
             return words, _LOWER_GAPS

@@ -63,11 +63,9 @@ class OpenGradientExchanges(SignedExchangeVerifier):
         return _claims(request, answer, attestation)
 
     def _mark(self, exchange: Exchange, judged: VerifiedExchange) -> str | None:
+        del judged
         statement = _read(exchange)
-        if isinstance(statement, Problem):
-            return None
-        form = _claims(*statement, judged.attestation).form
-        return None if form is None else form.mark
+        return None if isinstance(statement, Problem) else _mark_of(*statement)
 
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
         del signed_by, attestation
@@ -81,8 +79,11 @@ def read_answer(exchange: Exchange) -> SignedAnswer:
         FormatError: it is no answer to this request; the codes are those of `parse_chat_answer` and `parse_stream`,
             and ``tool_not_offered``.
     """
-    request = chat_request(exchange.request_body)
-    answer = parse_stream(exchange.response_body) if request.stream else parse_chat_answer(exchange.response_body)
+    return _answer_to(chat_request(exchange.request_body), exchange.response_body)
+
+
+def _answer_to(request: GatewayRequest, response: bytes) -> SignedAnswer:
+    answer = parse_stream(response) if request.stream else parse_chat_answer(response)
     called = {call.name for call in answer.tool_calls}
     if answer.kind == "tool_calls" and not called <= request.tool_names:
         raise FormatError("tool_not_offered", "the answer calls a tool that the request did not offer")
@@ -91,7 +92,8 @@ def read_answer(exchange: Exchange) -> SignedAnswer:
 
 def _read(exchange: Exchange) -> tuple[GatewayRequest, SignedAnswer] | Problem:
     try:
-        return chat_request(exchange.request_body), read_answer(exchange)
+        request = chat_request(exchange.request_body)
+        return request, _answer_to(request, exchange.response_body)
     except FormatError as error:
         kind = ProblemKind.UNAVAILABLE if error.code == "answer_error" else ProblemKind.MALFORMED
         return Problem(kind=kind, code=error.code, detail=str(error), where="answer")
@@ -123,12 +125,17 @@ def _claims(request: GatewayRequest, answer: SignedAnswer, attestation: Attestat
         request_digest=request.request_hash,
         response_digest=answer.output_hash,
         made_at=made_at,
-        mark=f"{fields.tee_id.hex()} {message.hex()}",
+        mark=_mark_of(request, answer),
     )
     unsigned = tuple(
         f"Sent and not signed, so the enclave may have followed it unseen: {name[:60]}." for name in request.dropped[:8]
     )
     return SignedClaims(signature=signature, form=form, gaps=unsigned)
+
+
+def _mark_of(request: GatewayRequest, answer: SignedAnswer) -> str:
+    """Signer and signed message: whatever else stands in two answers, these are one signed answer."""
+    return f"{answer.fields.tee_id.hex()} {answer.message_hash(request.request_hash).hex()}"
 
 
 def _key(attestation: AttestationVerdict, tee_id: bytes) -> RsaKey | None:

@@ -1,12 +1,12 @@
-"""Which checks apply to the records of dstack reports."""
+"""Which checks apply to machines that show a quote, and to the records of dstack reports."""
 
 from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["GPU_CHECKS", "RECORD_CHECKS", "SIGNING_CHECKS"]
+__all__ = ["GPU_CHECKS", "QUOTE_CHECKS", "RECORD_CHECKS", "SIGNING_CHECKS"]
 
-RECORD_CHECKS: Final = (
+QUOTE_CHECKS: Final = (
     "evidence.wellformed",
     "evidence.complete",
     "freshness.nonce_bound",
@@ -21,6 +21,14 @@ RECORD_CHECKS: Final = (
     "tcb.advisories",
     "tcb.eval_number",
     "binding.report_data",
+    "pin.base_image",
+    "pin.reference_current",
+    "policy.pinned",
+    "saved.recorded_at",
+)
+"""Of every machine that shows a quote."""
+RECORD_CHECKS: Final = (
+    *QUOTE_CHECKS,
     "dstack.event_digests",
     "dstack.rtmr_replay",
     "dstack.event_order",
@@ -28,18 +36,14 @@ RECORD_CHECKS: Final = (
     "dstack.mr_config_id",
     "dstack.key_provider",
     "dstack.reported_info",
-    "pin.base_image",
     "pin.app_id",
     "pin.compose",
     "pin.kms_root",
     "pin.os_image",
     "pin.images_by_digest",
     "pin.compose_flags",
-    "pin.reference_current",
-    "policy.pinned",
-    "saved.recorded_at",
 )
-"""Of every machine that shows a quote."""
+"""Of every dstack guest that shows a quote."""
 SIGNING_CHECKS: Final = ("binding.signing_key", "pin.signing_key")
 """Of machines whose quote names a signing key."""
 GPU_CHECKS: Final = (

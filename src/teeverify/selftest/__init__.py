@@ -11,6 +11,7 @@ from datetime import datetime
 
 from ..errors import ConfigurationError
 from ..policy import Policy
+from ..providers.fronts import FrontVerifier
 from ..saved import SavedReport
 from ..verifier import Verifier
 from .alteration import Alteration
@@ -31,13 +32,16 @@ def alterations(report: SavedReport, verifier: Verifier, *, every_leaf: bool = F
         every_leaf: alter every value of every list and every member in all ways, not one of each kind.
 
     Raises:
-        ConfigurationError: there is no self-test for this provider.
+        ConfigurationError: there is no self-test for this provider, or for this shape of its report.
         FormatError: the report is no session of its provider.
     """
+    if isinstance(verifier, FrontVerifier):
+        return _fronts(report, verifier, every_leaf)
     makers = {"near": _near, "chutes": _chutes}
     if verifier.provider not in makers:
+        known = (*makers, "nanogpt", "phala", "venice", "vllm-proxy")
         raise ConfigurationError(
-            f"there is no self-test for provider {verifier.provider!r}; {' and '.join(makers)} have one"
+            f"there is no self-test for provider {verifier.provider!r}; {', '.join(known)} have one"
         )
     return makers[verifier.provider](report, verifier.policy, every_leaf)
 
@@ -52,6 +56,12 @@ def _chutes(report: SavedReport, policy: Policy, every_leaf: bool) -> Iterator[A
     from .chutes import chutes_alterations
 
     return chutes_alterations(report, policy, every_leaf=every_leaf)
+
+
+def _fronts(report: SavedReport, verifier: FrontVerifier, every_leaf: bool) -> Iterator[Alteration]:
+    from .fronts import front_alterations
+
+    return front_alterations(report, verifier.policy, verifier.front, every_leaf=every_leaf)
 
 
 def selftest(

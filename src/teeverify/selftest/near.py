@@ -10,13 +10,13 @@ from ..policy import Policy
 from ..saved import SavedReport
 from .alteration import Alteration
 from .intel import intel_alterations
-from .near_gpus import gpu_count
 from .near_maker import NearMaker
-from .near_records import record_alterations
 from .near_rules import NEAR_RULES, facts_of
 from .near_session import session_alterations
 from .near_traffic import NearTraffic
 from .nvidia import nvidia_alterations
+from .report_gpus import gpu_count
+from .report_records import record_alterations
 
 __all__ = ["near_alterations"]
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from attrs import field, frozen
 
-from .maker import Maker
 from .near_traffic import NearTraffic
+from .report_maker import ReportMaker
 
 __all__ = ["NearMaker"]
 
 
 @frozen(kw_only=True)
-class NearMaker(Maker):
+class NearMaker(ReportMaker):
     """Builds alterations of one NEAR session; ``facts`` are those of `near_rules`."""
 
     traffic: NearTraffic = field(repr=False)

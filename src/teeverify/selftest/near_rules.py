@@ -1,8 +1,7 @@
 """NEAR AI: which fields of a saved session no check depends on and why, and which checks guard all others.
 
-A place is ``role.member.member`` inside a record, with ``#`` for indices and ``<json>`` for a step into JSON text, and
-``@`` before a field of a binary document (``model.intel_quote@TD report / MRTD``). Places outside of the records begin
-with ``session``, ``request``, ``answer``, ``intel`` or ``nvidia``. This is the one table; docs/selftest.md repeats it.
+Places are written as in `report_rules`, which holds what NEAR's reports have in common with others. docs/selftest.md
+repeats both.
 """
 
 from __future__ import annotations
@@ -11,9 +10,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from .alteration import Rules, Unmeasured
-from .endorser_rules import ENDORSERS_UNMEASURED, endorser_facts
-from .near_guards import EVENT_LOG, NEAR_GUARDS, REPEATED
+from .near_guards import NEAR_GUARDS
 from .near_traffic import NearTraffic
+from .report_rules import REPORT_UNMEASURED, report_facts
 
 __all__ = ["NEAR_RULES", "facts_of"]
 
@@ -21,11 +20,6 @@ _GONE: Final = "removed|null"
 _ANY: Final = ".*"
 
 _UNMEASURED: Final = (
-    Unmeasured(
-        r"\w+\.tls_certificate",
-        _ANY,
-        "a convenience copy: the key of the connection itself counts, never a certificate inside the report",
-    ),
     Unmeasured(
         r"\w+\.(ohttp_key_config|ohttp_attestation)",
         _GONE,
@@ -35,55 +29,6 @@ _UNMEASURED: Final = (
         r"\w+\.ohttp_key_config:unsigned",
         _ANY,
         "nothing signs this key configuration, so it is never offered as attested",
-    ),
-    Unmeasured(r"gateway\.vpc(\..*)?", _ANY, "routing inside the provider's network, which nothing attests or reads"),
-    Unmeasured(r"\w+\.info\.app_name", _ANY, "a label: the measured name stands inside app_compose"),
-    Unmeasured(
-        REPEATED,
-        _GONE,
-        "it repeats a measured value: what is not stated cannot mislead, what is stated must be right",
-    ),
-    Unmeasured(
-        r"\w+\.info\.vm_config\.<json>\.(?!os_image_hash).*|compose_manager\.vm_config(\..*)?",
-        _ANY,
-        "how the host built the machine: what it built is measured into RTMR0, which is pinned",
-    ),
-    Unmeasured(
-        r"\w+\.info\.vm_config",
-        _GONE,
-        "how the host built the machine: only an os_image_hash that is stated there is held against the measured one",
-    ),
-    Unmeasured(
-        r"\w+\.info\.app_cert",
-        _GONE,
-        "not demanded: the measured key provider stands for itself, and pin.kms_root decides which one is good",
-    ),
-    Unmeasured(
-        rf"\w+\.{EVENT_LOG}",
-        _GONE,
-        "one of two copies of the event log: the other one still replays to the registers",
-    ),
-    Unmeasured(r"\w+\.report_data", _GONE, "a copy of the quote's own REPORTDATA, which is what counts"),
-    Unmeasured(
-        rf"\w+\.{EVENT_LOG}\.#\.(event|event_payload|event_type):boot",
-        "changed",
-        "name, payload and type of a firmware event are not measured and not read: only its digest is",
-    ),
-    Unmeasured(r"\w+\.(intel_quote|quote)@padding", "removed", "zero bytes behind the signature, which nothing signs"),
-    Unmeasured(
-        r"model\.nvidia_payload\.<json>(\.evidence_list\.#)?\.(nonce|arch)",
-        _GONE,
-        "a label of the sender: absent it claims nothing, present it must agree with the evidence",
-    ),
-    Unmeasured(
-        r"model\.all_attestations",
-        f"{_GONE}|emptied",
-        "copies of the record, which are judged only where they differ from it",
-    ),
-    Unmeasured(
-        r"session\.model:everywhere",
-        _ANY,
-        "a known gap: nothing in a quote names the model, its signing key stands for it as far as you pin it",
     ),
     Unmeasured(
         r"request\.url\.host:sibling",
@@ -107,43 +52,7 @@ _UNMEASURED: Final = (
         "ecdsa is what a model's host answers with where no algorithm was asked for",
         given="ecdsa_by_default",
     ),
-    Unmeasured(
-        r"model\.nvidia_payload",
-        _GONE,
-        "the policy does not require GPUs",
-        given="gpus_not_required",
-    ),
-    Unmeasured(
-        r"model\.nvidia_payload\.<json>\.evidence_list\.#",
-        "removed",
-        "the policy demands fewer GPUs than the report shows, and one that is not shown is not counted",
-        given="spare_gpus",
-    ),
-    Unmeasured(
-        r"model\.nvidia_payload\.<json>\.evidence_list",
-        "reordered",
-        "the order of the GPUs means nothing where NVIDIA is not asked about them",
-        given="nvidia_not_asked",
-    ),
-    Unmeasured(
-        r"record\.model",
-        "removed",
-        "the report shows several machines, and nothing says how many there should be",
-        given="several_models",
-    ),
-    Unmeasured(
-        r"record\.compose_manager",
-        _GONE,
-        "the policy pins no compose_manager, so none is demanded",
-        given="compose_manager_not_pinned",
-    ),
-    Unmeasured(
-        r"\w+\.tls_cert_fingerprint",
-        _ANY,
-        "the report was asked for without the TLS key, so no check reads the fingerprint",
-        given="tls_not_asked",
-    ),
-    *ENDORSERS_UNMEASURED,
+    *REPORT_UNMEASURED,
 )
 
 
@@ -152,16 +61,9 @@ NEAR_RULES: Final = Rules(unmeasured=_UNMEASURED, guards=NEAR_GUARDS)
 
 def facts_of(traffic: NearTraffic, gpus: int) -> frozenset[str]:
     """The facts that some entries of the table depend on; ``gpus`` is the least number that a model record shows."""
-    return frozenset({*_facts(traffic), *endorser_facts(traffic, gpus)})
+    return frozenset({*report_facts(traffic, gpus), *_facts(traffic)})
 
 
 def _facts(traffic: NearTraffic) -> Iterator[str]:
-    policy, asked = traffic.policy, traffic.asked
-    if sum(record.role == "model" for record in traffic.records) > 1:
-        yield "several_models"
-    if policy.pins_for("compose_manager") is None:
-        yield "compose_manager_not_pinned"
-    if not asked.tls_bound:
-        yield "tls_not_asked"
-    if asked.algorithm == "ecdsa" and not asked.cloud:
+    if traffic.asked.algorithm == "ecdsa" and not traffic.asked.cloud:
         yield "ecdsa_by_default"

@@ -70,14 +70,15 @@ def _tokens(maker: Maker, place: int, name: str) -> Iterator[Alteration]:
         others = [*list(devices.values())[1:], devices[first]]
         yield change("tokens of the GPUs", "reordered", (1,), dict(zip(devices, others, strict=True)))
     if maker.traffic.exchanges[place].request.body is not None:
-        yield maker.alteration(
-            "NVIDIA",
-            f"{name} / request body",
-            "changed",
-            "nvidia.answer.request_body",
-            partial(maker.traffic.with_request, place, body=b"{}"),
-            concerns=maker.traffic.concerned_by(place),
-        )
+        for kind, body in (("changed", b"{}"), ("removed", None)):
+            yield maker.alteration(
+                "NVIDIA",
+                f"{name} / request body",
+                kind,
+                "nvidia.answer.request_body",
+                partial(maker.traffic.with_request, place, body=body),
+                concerns=maker.traffic.concerned_by(place),
+            )
 
 
 def _with_member(part: int, name: str, value: JsonValue = None) -> Callable[[str], str]:

@@ -29,6 +29,9 @@ from .front import FrontSession, front_policy
 from .front_transport import FrontTransport
 from .near import CLOUD_HOST, DIRECT_HOST, MODEL, RECORDED_AT, NearSession
 from .near_policy import PolicyText, near_policy
+from .opengradient import OpenGradientSession
+from .opengradient_policy import opengradient_policy
+from .opengradient_transport import OpenGradientTransport
 from .roots import root_files, trust_roots, write_roots
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ __all__ = [
     "FrontSession",
     "FrontTransport",
     "NearSession",
+    "OpenGradientSession",
+    "OpenGradientTransport",
     "PolicyText",
     "SimulatedTee",
     "chain_policy",
@@ -52,6 +57,7 @@ __all__ = [
     "dstack_policy",
     "front_policy",
     "near_policy",
+    "opengradient_policy",
     "root_files",
     "trust_roots",
     "write_roots",

@@ -12,7 +12,7 @@ from .recording import Document, compact, exchange
 if TYPE_CHECKING:
     from .aci import AciSession
 
-__all__ = ["canonical", "digest_text", "receipt", "recorded_receipt", "sign_receipt", "upstream_session"]
+__all__ = ["canonical", "digest_text", "receipt", "receipt_of", "recorded_receipt", "sign_receipt", "upstream_session"]
 
 _EVIDENCE: Final = b"evidence of a simulated upstream"
 
@@ -64,10 +64,20 @@ def receipt(
 
     With ``session_id`` it is the receipt of an aggregator, else of a service without upstream.
     """
+    return receipt_of(
+        session, received=digest_text(request), returned=digest_text(response), chat_id=chat_id, session_id=session_id,
+        **changes,
+    )  # fmt: skip
+
+
+def receipt_of(
+    session: AciSession, *, received: str, returned: str, chat_id: str, session_id: str | None = None, **changes: Any
+) -> dict[str, Any]:
+    """As `receipt`, for digests of request and response as `digest_text` spells them."""
     events: list[dict[str, Any]] = [
-        {"type": "request.received", "body_hash": digest_text(request)},
-        {"type": "request.forwarded", "body_hash": digest_text(request)},
-        {"type": "response.returned", "body_hash": digest_text(response)},
+        {"type": "request.received", "body_hash": received},
+        {"type": "request.forwarded", "body_hash": received},
+        {"type": "response.returned", "body_hash": returned},
     ]
     if session_id is not None:
         verified = {"type": "upstream.verified", "result": "verified", "required": True, "model_id": "upstream-1b"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from . import near_report
@@ -12,7 +12,7 @@ from .recording import compact, timestamp
 if TYPE_CHECKING:
     from .front import FrontSession
 
-__all__ = ["proxy", "venice"]
+__all__ = ["praised", "proxy", "venice"]
 
 
 def proxy(session: FrontSession) -> dict[str, Any]:
@@ -38,13 +38,17 @@ def venice(session: FrontSession) -> dict[str, Any]:
     machines = session.machines
     report = near_report.report(machines)
     report["signing_public_key"] = report["signing_key"] = _public_key(session)
-    nonce = machines.attested_nonce.hex()
-    address = report["signing_address"]
+    return praised(session, report)
+
+
+def praised(session: FrontSession, report: Mapping[str, Any]) -> dict[str, Any]:
+    """A report of NEAR's machine with what Venice says of it, which is the same of a false one."""
+    machines = session.machines
     return {
         **report,
         "verified": True,
         "model": session.model_name,
-        "nonce": nonce,
+        "nonce": machines.attested_nonce.hex(),
         "nonce_source": "client",
         "tee_provider": "near-ai",
         "tee_hardware": "intel-tdx",
@@ -52,7 +56,7 @@ def venice(session: FrontSession) -> dict[str, Any]:
         "server_verification": {
             "tdx": {"valid": True, "signatureValid": True, "certificateChainValid": True, "rootCaPinned": True},
             "nvidia": {"valid": True, "signatureVerified": True},
-            "signingAddressBinding": {"bound": True, "reportDataAddress": address},
+            "signingAddressBinding": {"bound": True, "reportDataAddress": report.get("signing_address")},
             "nonceBinding": {"bound": True, "method": "raw"},
             "verifiedAt": timestamp(machines.at),
         },

@@ -65,21 +65,22 @@ def signed_body(
     *,
     text: str = ANSWER,
     calls: Sequence[Mapping[str, Any]] = (),
-    chat_id: str = "chatcmpl-test-1",
+    chat_id: str | None = None,
     **changes: Any,
 ) -> bytes:
-    """A whole answer: ``text``, or ``calls`` where there are any; ``changes`` are members that are added or replaced."""
+    """A whole answer: ``text``, or ``calls`` where there are any; ``changes`` are members added or replaced."""
     message: dict[str, Any] = {"role": "assistant", "content": text}
     if calls:
         message = {"role": "assistant", "content": None, "tool_calls": [dict(call) for call in calls]}
+    fields = signed_fields(wire, _output(text, calls), key, at)
     document = {
-        "id": chat_id,
+        "id": chat_id or f"chatcmpl-{keccak_256(fields['tee_signature'].encode()).hex()[:24]}",
         "object": "chat.completion",
         "created": at,
         "model": json.loads(wire)["model"],
         "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if calls else "stop"}],
         "usage": {"prompt_tokens": 7, "completion_tokens": 21, "total_tokens": 28},
-        **signed_fields(wire, _output(text, calls), key, at),
+        **fields,
         **changes,
     }
     return json.dumps(document).encode()

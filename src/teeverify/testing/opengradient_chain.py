@@ -11,7 +11,7 @@ from attrs import define, field
 from .abi import AbiArray, AbiBytes, AbiTuple, abi_encode, selector, word
 from .recording import compact
 
-__all__ = ["CHAIN_ID", "CONTRACT", "ChainNode", "RegistryRecord", "rpc_body"]
+__all__ = ["CHAIN_ID", "CONTRACT", "ChainNode", "RegistryRecord", "rpc_body", "session_calls"]
 
 CONTRACT: Final = "703cb174aeadb35d611858369b4b1111dc9abda6"
 """Address of the registry, hex."""
@@ -130,3 +130,21 @@ class ChainNode:
 def rpc_body(call_id: int, method: str, *parameters: Any) -> bytes:
     """The body of a request as teeverify writes it."""
     return compact({"jsonrpc": "2.0", "id": call_id, "method": method, "params": list(parameters)})
+
+
+def session_calls(nodes: Sequence[ChainNode], single: bytes | None) -> list[tuple[str, bytes]]:
+    """URL and body of the calls of one session, in their order; ``single`` is the id that is asked for at the end."""
+    tag, contract = hex(nodes[0].block_number), {"to": f"0x{CONTRACT}"}
+    listed = {**contract, "data": f"0x{_LIST.hex()}{bytes(32).hex()}"}
+    calls = [(node.url, rpc_body(1, "eth_chainId")) for node in nodes]
+    calls.append((nodes[0].url, rpc_body(2, "eth_blockNumber")))
+    for node in nodes:
+        calls += [
+            (node.url, rpc_body(3, "eth_getBlockByNumber", tag, False)),
+            (node.url, rpc_body(4, "eth_call", listed, tag)),
+            (node.url, rpc_body(5, "eth_call", {**contract, "data": f"0x{_ROOT.hex()}"}, tag)),
+        ]
+    if single is not None:
+        asked = {**contract, "data": f"0x{_ONE.hex()}{single.hex()}"}
+        calls.append((nodes[0].url, rpc_body(6, "eth_call", asked, tag)))
+    return calls

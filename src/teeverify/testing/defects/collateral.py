@@ -53,7 +53,7 @@ def tcb_info_other_fmspc(session: NearSession) -> None:
     session.pcs.tcb_changes["fmspc"] = "00a06d080000"
 
 
-@defect(CURRENT)
+@defect(CURRENT, shipped=False)
 def tcb_info_other_pce(session: NearSession) -> None:
     """TCB info is about another provisioning enclave than the leaf names."""
     session.pcs.tcb_changes["pceId"] = "0001"

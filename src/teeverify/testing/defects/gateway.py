@@ -41,7 +41,7 @@ def models_missing(session: NearSession) -> Document:
     return session.saved(report)
 
 
-@defect("evidence.complete", base="cloud")
+@defect("evidence.complete", base="cloud", shipped=False)
 def models_other(session: NearSession) -> Document:
     """The gateway answers with a genuine record of another model, as after a silent alias."""
     report = session.report()
@@ -49,7 +49,7 @@ def models_other(session: NearSession) -> Document:
     return session.saved(report)
 
 
-@defect("tdx.debug_off", "evidence.complete", base="cloud")
+@defect("tdx.debug_off", "evidence.complete", base="cloud", shipped=False)
 def models_second_bad(session: NearSession) -> Document:
     """Two records of the model: the first is good, the second comes from a debug TD."""
     report = session.report()
@@ -158,7 +158,7 @@ def gateway_poses_as_model(session: NearSession) -> Document:
     return session.saved(report)
 
 
-@defect("channel.tls_spki", base="cloud")
+@defect("channel.tls_spki", base="cloud", shipped=False)
 def gateway_live_key_of_model(session: NearSession) -> Document:
     """The connection ended at the key that the model's record attests, not at the gateway's."""
     return _live_key(session.saved(), session.model.tls_spki)

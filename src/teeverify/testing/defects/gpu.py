@@ -192,7 +192,7 @@ def gpu_same_device_two_keys(session: NearSession) -> None:
     session.gpus[1] = evolve(first, label="second", chain=(leaf, *first.chain[1:]))
 
 
-@defect("gpu.same_fabric", gpus=2)
+@defect("gpu.same_fabric", gpus=2, shipped=False)
 def gpu_of_two_hosts(session: NearSession) -> None:
     """The second GPU is genuine and sits in another machine."""
     session.gpus[1] = session.nvidia.device(1, host="host-2")

@@ -12,24 +12,22 @@ from ..formats.strict_json import JsonValue
 from .alteration import Alteration
 from .byte_changes import HEX, change_pem, pem_blocks
 from .json_places import REMOVED, Path, get, holds_json, other_value, shape
-from .near_event_logs import is_in_log, log_alterations
-from .near_gpus import gpu_alterations
-from .near_maker import NearMaker
-from .near_traffic import TEXT_MEMBERS
 from .quotes import other_signature, quote_alterations
+from .report_event_logs import is_in_log, log_alterations
+from .report_gpus import gpu_alterations
+from .report_maker import ReportMaker
+from .report_traffic import TEXT_MEMBERS
 from .traffic import Record
 
 __all__ = ["record_alterations"]
 
-_BY_PART: Final = frozenset({"intel_quote", "quote", "app_cert"})
-"""Members that are changed field by field of what they encode."""
 _OWN_MODULES: Final = frozenset({"nvidia_payload", "compose_manager_attestation", "all_attestations"})
 """Members with alterations of their own, or records of their own."""
 _RECORDS: Final = frozenset({"gateway_attestation", "model_attestations"})
 """Members of the gateway's answer that are records; all others belong to the gateway's."""
 
 
-def record_alterations(maker: NearMaker) -> Iterator[Alteration]:
+def record_alterations(maker: ReportMaker) -> Iterator[Alteration]:
     """Everything inside the attestation report, record by record."""
     for record in maker.traffic.records:
         yield from _whole(maker, record)
@@ -42,7 +40,7 @@ def record_alterations(maker: NearMaker) -> Iterator[Alteration]:
             yield from _copies(maker, record)
 
 
-def _whole(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def _whole(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     """The record itself, where it stands inside of something."""
     if not record.path:
         return
@@ -56,7 +54,7 @@ def _whole(maker: NearMaker, record: Record) -> Iterator[Alteration]:
         )
 
 
-def _members(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def _members(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     """Every member that has no alterations of its own, one of each shape."""
     seen: set[str] = set()
     for place, path, value in _own_nodes(maker, record):
@@ -71,7 +69,7 @@ def _as_whole(record: Record, path: Path) -> bool:
     return record.role == "compose_manager" and path[0] == "vm_config"
 
 
-def _own_nodes(maker: NearMaker, record: Record) -> Iterator[tuple[Record, Path, JsonValue]]:
+def _own_nodes(maker: ReportMaker, record: Record) -> Iterator[tuple[Record, Path, JsonValue]]:
     """Members of the record, then those that stand beside the gateway's record and belong to it."""
     for path, value in maker.traffic.nodes_of(record.path):
         if path[0] not in _OWN_MODULES and not is_in_log(path):
@@ -83,11 +81,12 @@ def _own_nodes(maker: NearMaker, record: Record) -> Iterator[tuple[Record, Path,
                 yield beside, path, value
 
 
-def _member(maker: NearMaker, record: Record, path: Path, value: JsonValue) -> Iterator[Alteration]:
+def _member(maker: ReportMaker, record: Record, path: Path, value: JsonValue) -> Iterator[Alteration]:
     container = isinstance(value, dict | list)
     unsigned = path[-1] == "ohttp_key_config" and "ohttp_attestation" not in get(maker.traffic.body, record.path)
     of = ":unsigned" if unsigned else ""
-    by_part = path[-1] in _BY_PART or (path[-1] in TEXT_MEMBERS and holds_json(value) and not _as_whole(record, path))
+    own = path[-1] == "app_cert" or path == (_quote_name(record),)  # changed field by field of what they encode
+    by_part = own or (path[-1] in TEXT_MEMBERS and holds_json(value) and not _as_whole(record, path))
     if not container and not by_part:
         yield maker.in_record(record, path, "changed", other_value, of=of)
     if len(path) > 1 and not (container or by_part or maker.every_leaf):
@@ -99,7 +98,7 @@ def _member(maker: NearMaker, record: Record, path: Path, value: JsonValue) -> I
         yield maker.in_record(record, path, "null", None, of=of)
 
 
-def _quote(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def _quote(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     name, text = _quote_of(maker, record)
     yield from quote_alterations(maker, record, name, text, HEX)
     others = [each for each in maker.traffic.records if each != record]
@@ -110,12 +109,17 @@ def _quote(maker: NearMaker, record: Record) -> Iterator[Alteration]:
         )
 
 
-def _quote_of(maker: NearMaker, record: Record) -> tuple[str, str]:
-    name = "quote" if record.role == "compose_manager" else "intel_quote"
+def _quote_of(maker: ReportMaker, record: Record) -> tuple[str, str]:
+    name = _quote_name(record)
     return name, get(maker.traffic.body, record.path)[name]
 
 
-def _app_certificate(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def _quote_name(record: Record) -> str:
+    """The member that holds the quote; another one of the name ``quote`` repeats it."""
+    return "quote" if record.role == "compose_manager" else "intel_quote"
+
+
+def _app_certificate(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     path = ("info", "app_cert")
     text = get(maker.traffic.body, record.path).get("info", {}).get("app_cert")
     for index in range(len(pem_blocks(text.encode())) if isinstance(text, str) else 0):
@@ -129,7 +133,7 @@ def _app_certificate(maker: NearMaker, record: Record) -> Iterator[Alteration]:
         )
 
 
-def _copies(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def _copies(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     """Copies follow the record in every other alteration; here they differ from it."""
     path: Path = ("all_attestations",)
     copies = get(maker.traffic.body, record.path).get(path[0])

@@ -9,7 +9,7 @@ from typing import Final
 from ..formats.strict_json import JsonValue
 from .alteration import Alteration
 from .json_places import REMOVED, TEXT, Path, other_value
-from .near_maker import NearMaker
+from .report_maker import ReportMaker
 from .traffic import Record
 
 __all__ = ["is_in_log", "log_alterations"]
@@ -26,7 +26,7 @@ def is_in_log(path: Path) -> bool:
     return _MEMBER in path
 
 
-def log_alterations(maker: NearMaker, record: Record) -> Iterator[Alteration]:
+def log_alterations(maker: ReportMaker, record: Record) -> Iterator[Alteration]:
     """All copies of the record's event log; a log that another record shows too counts as a copy."""
     logs = list(_logs(maker, record))
     for path, value, first in logs:
@@ -43,7 +43,7 @@ def log_alterations(maker: NearMaker, record: Record) -> Iterator[Alteration]:
                 yield from _event(maker, record, (*inside, index), event, every=every)
 
 
-def _logs(maker: NearMaker, record: Record) -> Iterator[tuple[Path, JsonValue, bool]]:
+def _logs(maker: ReportMaker, record: Record) -> Iterator[tuple[Path, JsonValue, bool]]:
     """Each log of a record, and whether it is the first that says what it says."""
     for path, value in maker.traffic.nodes_of(record.path):
         own = path[0] not in ("compose_manager_attestation", "all_attestations")
@@ -51,7 +51,7 @@ def _logs(maker: NearMaker, record: Record) -> Iterator[tuple[Path, JsonValue, b
             yield path, value, _first_place(maker, _events(value)) == (*record.path, *path)
 
 
-def _first_place(maker: NearMaker, events: JsonValue) -> Path:
+def _first_place(maker: ReportMaker, events: JsonValue) -> Path:
     return next(
         path
         for path, value in maker.traffic.nodes_of(())
@@ -71,7 +71,7 @@ def _samples(events: list[JsonValue]) -> tuple[int, ...]:
     return (*boot[:1], *(named or runtime)[:1])
 
 
-def _event(maker: NearMaker, record: Record, path: Path, event: JsonValue, *, every: bool) -> Iterator[Alteration]:
+def _event(maker: ReportMaker, record: Record, path: Path, event: JsonValue, *, every: bool) -> Iterator[Alteration]:
     """One event: its removal and all of its members, or only what is measured of it."""
     boot = event["imr"] != _RUNTIME
     if every:
