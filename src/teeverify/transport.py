@@ -61,7 +61,7 @@ class ReplayTransport:
         return next(answered, fitting[0]).response
 
     def _likeness(self, recorded: bytes | None, asked: bytes | None, nonce: str | None) -> int:
-        """How far a recorded body asks the same: 4 the same bytes, 3 the same nonce, 2 not known, 1 another nonce, 0 no."""
+        """How far a body asks the same: 4 the same bytes, 3 the same nonce, 2 not recorded, 1 another nonce, 0 not."""
         if recorded == asked:
             return 4
         if recorded is None or asked is None:
