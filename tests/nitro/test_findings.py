@@ -203,7 +203,11 @@ def test_any_bytes_make_claims(data: bytes) -> None:
 
 _NAMES: Final = sorted(enclave()._members().keys() - {"module_id"})  # which proves nothing, and may be any text
 _ODD: Final = (
-    st.none() | st.integers(-(2**64), 2**64 - 1) | st.binary(max_size=60) | st.text(max_size=10) | st.lists(st.binary(max_size=9))
+    st.none()
+    | st.integers(-(2**64), 2**64 - 1)
+    | st.binary(max_size=60)
+    | st.text(max_size=10)
+    | st.lists(st.binary(max_size=9))
 )
 
 

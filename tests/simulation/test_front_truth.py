@@ -25,6 +25,14 @@ pytestmark = pytest.mark.loopback
 
 REDPILL: Final = "api.redpill.ai"
 REPORT: Final = "/v1/attestation/report?model=teeverify-test%2Fmodel-1b"
+
+
+def _named(value: Any) -> str:
+    """An id that is the same in every process: bound methods and sets spell themselves differently."""
+    name = getattr(value, "__name__", None)
+    return str(name or (sorted(value) if isinstance(value, set) else value))
+
+
 DEPLOYMENTS: Final[tuple[tuple[Any, dict[str, Any], set[str]], ...]] = (
     (SimulatedTee.phala, {"gpus": 2}, {"model"}),
     (SimulatedTee.phala, {"shape": "near"}, {"gateway", "model", "compose_manager"}),
@@ -52,7 +60,7 @@ def redpill() -> Iterator[SimulatedTee]:
         yield tee
 
 
-@pytest.mark.parametrize(("make", "options", "roles"), DEPLOYMENTS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(("make", "options", "roles"), DEPLOYMENTS, ids=_named)
 def test_the_truth_is_verified_live_and_offline(make: Any, options: dict[str, Any], roles: set[str]) -> None:
     with make(**options) as tee, tee.transport() as transport:
         judge = verifier(tee, transport)
@@ -64,7 +72,7 @@ def test_the_truth_is_verified_live_and_offline(make: Any, options: dict[str, An
         assert tee.api_key.encode() not in verdict.evidence.to_bytes()
 
 
-@pytest.mark.parametrize(("make", "options"), SIGNING, ids=str)
+@pytest.mark.parametrize(("make", "options"), SIGNING, ids=_named)
 @pytest.mark.parametrize("stream", [False, True], ids=["plain", "streamed"])
 def test_a_signed_exchange_is_verified(make: Any, options: dict[str, Any], stream: bool) -> None:
     with make(**options) as tee:
