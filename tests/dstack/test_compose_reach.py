@@ -64,6 +64,7 @@ def test_no_privileges(members: dict[str, Any]) -> None:
 
 
 ANYTHING = ("${X}:/x", "$X/y:/x", "/a/../b:/x", "~/a:/x", "/:/x", "/proc/1/root/a:/x", "${X}", "/var:/x", "//:/x")
+GUEST_FOLDERS = ("/proc:/host/proc", "/sys:/x", "/dev:/x", "/dev/vda1:/x")
 RUNTIME = (
     "/var/run/docker.sock:/x",
     "/run/docker.sock:/x:ro",
@@ -77,6 +78,10 @@ RUNTIME = (
     "/etc:/x",
     "/var/lib:/x",
     "/var/run/docker.sock/:/x",
+    "/etc/systemd/system:/x",
+    "/usr/lib:/x",
+    "/bin:/x",
+    "/run/dbus:/x",
 )
 GUEST = (
     "/var/run/dstack.sock:/x",
@@ -97,7 +102,6 @@ HARMLESS = (
     "/var/log:/x",
     "/var/run-x:/x",
     "/home/a:/x",
-    "/proc:/host/proc",
 )
 
 
@@ -105,14 +109,14 @@ def _bind(volume: str) -> dict[str, str]:
     return {"type": "bind", "source": volume.partition(":")[0], "target": "/x"}
 
 
-@pytest.mark.parametrize("volume", [*ANYTHING, *RUNTIME])
+@pytest.mark.parametrize("volume", [*ANYTHING, *GUEST_FOLDERS, *RUNTIME])
 def test_the_socket_of_the_runtime(volume: str) -> None:
     assert facts_of(service(volumes=[volume])).runtime_sockets == ("app",)
     if ":" in volume:
         assert facts_of(service(volumes=[_bind(volume)])).runtime_sockets == ("app",)
 
 
-@pytest.mark.parametrize("volume", [*ANYTHING, *GUEST])
+@pytest.mark.parametrize("volume", [*ANYTHING, *GUEST_FOLDERS, *GUEST])
 def test_the_socket_of_the_guest_agent(volume: str) -> None:
     assert facts_of(service(volumes=["data:/y", volume])).guest_sockets == ("app",)
 
@@ -165,7 +169,10 @@ def test_a_volume_with_options_is_a_path(entry: Any, mount: Any) -> None:
     assert _with("volumes", entry, volumes=[mount]).runtime_sockets == ("app",)
 
 
-@pytest.mark.parametrize("entry", [None, {}, {"driver": "local"}, {"driver_opts": {"device": "/data"}}])
+BIND_OF_DATA = {"driver_opts": {"device": "/data", "o": "bind", "type": "none"}}
+
+
+@pytest.mark.parametrize("entry", [None, {}, {"driver": "local"}, BIND_OF_DATA])
 def test_a_plain_volume(entry: Any) -> None:
     assert _with("volumes", entry, volumes=["v:/x"]).runtime_sockets == ()
 

@@ -104,6 +104,21 @@ def test_a_pinned_id_stands_by_itself_for_the_signing_key_and_nothing_else(level
     assert [(key.use, key.address) for key in subject.attested_keys] == [("signing", session.tee_id.hex())]
 
 
+@pytest.mark.parametrize("level", LEVELS[1:])
+def test_a_document_that_the_level_does_not_judge_lends_it_nothing(level: str) -> None:
+    """A genuine document appended to a session of a lower level must not answer for its date or its keys."""
+    session = OpenGradientSession.build()
+    pinned: dict[str, Any] = {"signing_keys": [session.tee_id.hex()]}
+    lower, whole = session.saved(level), session.saved("attested")
+    places = {entry["request"]["url"] for entry in lower["exchanges"]}
+    foreign = [entry for entry in whole["exchanges"] if entry["request"]["url"] not in places]
+    assert foreign
+    lower["exchanges"] += foreign
+    verdict = verifier_of(session, assurance=level, **pinned).verify_saved(report_of(lower))
+    assert outcome_of(verdict) == "INCONCLUSIVE"
+    assert ("unevaluated", "unjudged_document") in findings(verdict).values()
+
+
 def test_an_unsigned_key_counts_nowhere_without_a_contract_that_names_it() -> None:
     """A file with a genuine signing key, a record of the layout before OHTTP, and a key of whoever wrote the file."""
     session, thief = OpenGradientSession.build(), OpenGradientSession.build(boot="other")
@@ -113,7 +128,8 @@ def test_an_unsigned_key_counts_nowhere_without_a_contract_that_names_it() -> No
     options: dict[str, Any] = {"signing_keys": [session.tee_id.hex()], "waive": ["saved.recorded_at"]}
     for level in LEVELS:
         verdict = verifier_of(session, assurance=level, **options).verify_saved(report_of(session.saved()))
-        assert findings(verdict)["enclave.ohttp_key"] == ("unevaluated", "unsigned")
+        reason = "unsigned" if level == "attested" else "unjudged_document"  # the lower levels judge no document
+        assert ("unevaluated", reason) in findings(verdict).values()
         waived = {**options, "waive": [*options["waive"], "enclave.ohttp_key"]}
         verdict = verifier_of(session, assurance=level, **waived).verify_saved(report_of(session.saved()))
         assert not [key for one in verdict.subjects for key in one.attested_keys if key.use == "ohttp"]

@@ -107,7 +107,7 @@ def _entry_faults(entry: RegistryClaims, subject: Subject, policy: Policy) -> It
     keys = subject.enclave
     if keys is not None and entry.signing_key != need(keys.signing_key):
         yield failed("other_keys", "the contract holds another signing key than the enclave shows")
-    if subject.nitro is not None and subject.nitro.tls_certificate_sha256 != entry.tls_certificate_sha256:
+    if subject.nitro is not None and subject.nitro.tls_certificate_sha256 not in (None, entry.tls_certificate_sha256):
         yield failed("other_keys", "the contract holds another TLS certificate than the document was held to")
     if entry.root_replaced:
         yield failed("root_replaced", "the contract judges registrations by another root than AWS's")

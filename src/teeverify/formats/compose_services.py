@@ -26,8 +26,16 @@ RUNTIME_SOCKETS: Final = (
     "/var/lib/docker",
     "/var/lib/containerd",
     "/etc/docker",
+    "/etc/systemd",
+    "/run/systemd",
+    "/run/dbus",
+    "/boot",
+    "/bin",
+    "/lib",
+    "/sbin",
+    "/usr",
 )
-"""Sockets of the container runtime, and folders by which it can be taken over. /var/run is /run."""
+"""Sockets of the container runtime, and folders by which it or the guest can be taken over. /var/run is /run."""
 GUEST_SOCKETS: Final = ("/run/dstack.sock", "/run/tappd.sock", "/run/dstack", "/dstack", "/tapp")
 """Sockets and folders of dstack's guest agent, which gives out the app's keys and appends events to RTMR3."""
 _ANY: Final = "$"
@@ -115,7 +123,9 @@ class ComposeServices:
         options = volume.get("driver_opts")
         if options is None:
             return ""
-        device = options.get("device") if isinstance(options, dict) else None
+        if not isinstance(options, dict) or "bind" not in str(options.get("o", "")).split(","):
+            return _ANY  # other kinds of mounts show what their options say, or a whole disk
+        device = options.get("device")
         return device if isinstance(device, str) and device.startswith("/") else _ANY
 
 
@@ -215,8 +225,8 @@ def _reaches(source: str, targets: tuple[str, ...]) -> bool:
         return True
     if not source.startswith("/"):
         return not parts or parts[0].startswith(".")  # the folder of the compose file, and what the guest hides in it
-    if parts[:1] == ["proc"] and len(parts) > 1:
-        return True  # /proc/1/root is the guest's own root
+    if parts[:1] in (["proc"], ["sys"], ["dev"]):
+        return True  # /proc/1/root is the guest's own root, /sys gives out quotes, /dev has the disks
     if parts[:2] == ["var", "run"]:
         parts = parts[1:]
     path = "".join(f"/{part}" for part in parts)

@@ -177,9 +177,15 @@ class OpenGradientVerifier(OpenGradientExchanges):
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
     def conclude(self, subjects: tuple[Subject, ...], *, model: str, nonce: bytes, at: datetime) -> AttestationVerdict:
-        """See `Verifier.conclude`. Where the policy demands the enclave's own word, a session without it is none."""
+        """See `Verifier.conclude`. A session of another level than the policy's is none.
+
+        Where the policy demands the enclave's own word, it must be there. Where it does not, the checks of a document
+        do not apply, so there must be none: an unjudged one would lend its dates and keys to the verdict.
+        """
         if self._attested:
             subjects = tuple(one if one.nitro is not None else _unasked(one) for one in subjects)
+        else:
+            subjects = tuple(one if one.nitro is None else _overasked(one) for one in subjects)
         return super().conclude(subjects, model=model, nonce=nonce, at=at)
 
     def _is_pinned(self, record: TeeRecord) -> bool:
@@ -223,6 +229,16 @@ def _unasked(subject: Subject) -> Subject:
     why = subject.record[0] if subject.record else missing
     nothing = NitroClaims(document=why, chain=why, trust=why, signature=why)
     return attrs.evolve(subject, record=subject.record or (missing,), nitro=nothing)
+
+
+def _overasked(subject: Subject) -> Subject:
+    """A subject with a document that no check of the policy's level would look at: nothing of it is judged."""
+    detail = (
+        "the session holds a document of an enclave, and the policy's level judges none: judge it under a policy that "
+        "demands the level attested"
+    )
+    extra = Problem(kind=ProblemKind.UNAVAILABLE, code="unjudged_document", detail=detail, where="enclave")
+    return attrs.evolve(subject, record=(*subject.record, extra), nitro=None)
 
 
 def _is_recorded(judged: Sequence[SubjectVerdict]) -> bool:

@@ -56,7 +56,7 @@ def derive_subjects(
     if document is None:
         shown = _by_contract(session, record if isinstance(record, TeeRecord) else None)
     else:
-        shown = _by_enclave(document, record if isinstance(record, TeeRecord) else None)
+        shown = _by_enclave(document, record if isinstance(record, TeeRecord) and _is_agreed(session, record) else None)
     key = shown.key if isinstance(shown.key, Problem) else shown.key.der
     tee_id = key if isinstance(key, Problem) else tee_id_of_key(key)
     registry = _registry(session, record, roots) if session.asked.nodes or record is not None else None
@@ -115,7 +115,9 @@ def _nitro(
     if session.enclave is None:
         return None
     body = session.enclave.document
-    certificate = None if record is None else hashlib.sha256(record.tls_certificate).digest()
+    # The word of a node that most others contradict is held against nothing; registry.entry says that they disagree.
+    agreed = record is not None and _is_agreed(session, record)
+    certificate = hashlib.sha256(record.tls_certificate).digest() if record is not None and agreed else None
     return derive_nitro(
         body if isinstance(body, Problem) else served_document(body),
         at=at,
@@ -221,7 +223,16 @@ def _registry(
 
 def _host(node: NodeAnswers) -> str | None:
     """Two URLs of one host are one node's word."""
-    return urlsplit(node.node).hostname
+    try:
+        return urlsplit(node.node).hostname
+    except ValueError:  # a recorded URL may be anything
+        return None
+
+
+def _is_agreed(session: OpenGradientSession, record: TeeRecord) -> bool:
+    """True where more than half of the nodes, by host, gave this entry."""
+    hosts = {_host(node) for node in session.nodes}
+    return 2 * len({_host(node) for node in session.nodes if _agrees(node, session.nodes[0], record)}) > len(hosts)
 
 
 def _agrees(node: NodeAnswers, first: NodeAnswers, record: TeeRecord) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timezone
 from typing import Any, Final
+
+import attrs
 
 from ..claims.exchange import ResponseSignature, SignedForm
 from ..claims.problem import Problem, ProblemKind
@@ -56,11 +59,12 @@ class OpenGradientExchanges(SignedExchangeVerifier):
     def _claims(
         self, statement: Any, exchange: Exchange, attestation: AttestationVerdict, *, replayed: bool
     ) -> SignedClaims:
-        del exchange, replayed
+        del replayed
         if isinstance(statement, Problem):
             return SignedClaims(signature=statement)
         request, answer = statement
-        return _claims(request, answer, attestation)
+        claims = _claims(request, answer, attestation)
+        return attrs.evolve(claims, gaps=(*_other_model(request, exchange), *claims.gaps))
 
     def _mark(self, exchange: Exchange, judged: VerifiedExchange) -> str | None:
         del judged
@@ -70,6 +74,14 @@ class OpenGradientExchanges(SignedExchangeVerifier):
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:
         del signed_by, attestation
         return _GAPS
+
+
+def _other_model(request: GatewayRequest, exchange: Exchange) -> tuple[str, ...]:
+    """A router serves many models under one attestation, whose name may be another one."""
+    asked = json.loads(request.canonical)["model"]
+    if asked == exchange.model:
+        return ()
+    return (f"The signed request asks for the model {asked[:100]!r}, not for {exchange.model[:100]!r}.",)
 
 
 def read_answer(exchange: Exchange) -> SignedAnswer:
