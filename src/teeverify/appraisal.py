@@ -4,7 +4,7 @@
 2. A check with a failed prerequisite does not run and is unevaluated: the failure above it is the reason.
 3. A check with an unevaluated prerequisite runs. Its fail stands, since nothing that is still unknown could mend it;
    its pass becomes unevaluated, since it would rest on something unproven.
-4. A waived check runs like the others and does not decide.
+4. A waived check runs like the others and does not decide, but for what it finds that no waiver reaches.
 """
 
 from __future__ import annotations
@@ -89,6 +89,8 @@ def _unjudgeable(problem: Problem) -> Finding:
 
 def _result(check: Check, finding: Finding, subject: Subject | ExchangeSubject, policy: Policy) -> CheckResult:
     waiver = policy.waiver_for(check.id, subject.role, subject.evaluated_at)
+    if finding.reason in check.unwaivable:
+        waiver = None
     summary = finding.summary
     if waiver is not None and finding.status in (Status.FAIL, Status.UNEVALUATED):
         summary = f"{summary} [waived: {waiver.reason}]"

@@ -73,7 +73,8 @@ class Check:
     """One entry of the catalogue.
 
     ``requires`` are ids of prerequisites. ``reasons`` maps every reason code that the check itself can give to one
-    sentence; ``anchor`` is what a pass rests on; ``source`` the public document that the check follows.
+    sentence; ``unwaivable`` names those of them that a waiver of the check does not reach; ``anchor`` is what a pass
+    rests on; ``source`` the public document that the check follows.
     """
 
     id: str
@@ -84,6 +85,7 @@ class Check:
     anchor: str
     reasons: dict[str, str]
     judge: CheckFunction
+    unwaivable: frozenset[str] = frozenset()
 
     @property
     def mandatory(self) -> bool:
@@ -107,6 +109,7 @@ def check(
     anchor: str,
     reasons: dict[str, str],
     requires: tuple[str, ...] = (),
+    unwaivable: tuple[str, ...] = (),
 ) -> Callable[[CheckFunction], CheckFunction]:
     """Register the decorated function in the catalogue under ``check_id``."""
 
@@ -122,6 +125,7 @@ def check(
             anchor=anchor,
             reasons=reasons,
             judge=judge,
+            unwaivable=frozenset(unwaivable),
         )
         return judge
 

@@ -38,7 +38,8 @@ def wellformed(subject: Subject, policy: Policy) -> Finding:
     explanation=(
         "A verifier that skips what is absent can be fooled by leaving things out. Every part that this kind of record "
         "must hold has to be there, the record has to be the one that was asked for, and every role that the policy "
-        "pins and that attests beside this one has to show its own quote."
+        "pins and that attests beside this one has to show its own quote. A waiver reaches missing parts only: a "
+        "record of another model, or without a role that the policy pins, is another record."
     ),
     source="RFC 9334 section 8 (evidence); the provider's attestation report",
     anchor="request",
@@ -48,6 +49,7 @@ def wellformed(subject: Subject, policy: Policy) -> Finding:
         "other_provider": "The answer says that another provider or another model served it.",
         "role_missing": "The policy pins a role that attests beside this one, and the record shows no quote of it.",
     },
+    unwaivable=("other_model", "other_provider", "role_missing"),
 )
 def complete(subject: Subject, policy: Policy) -> Finding:
     for problem in subject.record:

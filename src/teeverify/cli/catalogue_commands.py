@@ -66,6 +66,8 @@ def _explain(args: argparse.Namespace) -> int:
 
 def _explanation(check: Check) -> list[str]:
     waivable = "no policy can waive it" if check.mandatory else "a policy may waive it, with a reason"
+    if check.unwaivable:
+        waivable += f"; not {', '.join(sorted(check.unwaivable))}"
     facts = {
         "Rests on": check.anchor,
         "Source": check.source,

@@ -108,8 +108,10 @@ class NearVerifier(SignedExchangeVerifier):
         if host is not None and (self.route == "cloud" or not is_model_host(host)):
             raise ConfigurationError(f"host {host[:100]!r} is not a model host of near.ai, which a direct route needs")
         self.algorithm = algorithm
-        by_directory = self.route == "direct" and host is None
-        self.asked_form = f"{algorithm}{'' if tls_bound else ', padded'}{', by directory' if by_directory else ''}"
+        self._by_directory = self.route == "direct" and host is None
+        self.asked_form = (
+            f"{algorithm}{'' if tls_bound else ', padded'}{', by directory' if self._by_directory else ''}"
+        )
         self.origin = f"https://{CLOUD_HOST if self.route == 'cloud' else host or MODELS_HOST}"
         self._tls_bound, self._host = tls_bound, host
         self._directory = Directory()
@@ -135,7 +137,7 @@ class NearVerifier(SignedExchangeVerifier):
                 nonce=nonce,
                 model=model,
                 with_nras=self.policy.gpu.nras != "ignore",
-                headers=self._authorization(),
+                headers=self._authorization(asked),
             )
         return lambda at: derive_subjects(session, roots=self.roots, at=at, recorded_at=None, wall_clock=at)
 
@@ -186,8 +188,10 @@ class NearVerifier(SignedExchangeVerifier):
             session = run(flow, ReplayTransport(report))
         return derive_subjects(session, roots=roots, at=at, recorded_at=report.recorded_at, wall_clock=wall_clock)
 
-    def _authorization(self) -> dict[str, str]:
-        return {} if self._api_key is None else {"Authorization": f"Bearer {self._api_key}"}
+    def _authorization(self, asked: NearAsked) -> dict[str, str]:
+        """The API key, for the host that the caller chose or NEAR's directory named: a saved report may name any."""
+        chosen = asked.origin == self.origin or (self._by_directory and self._directory.has_named(asked.host))
+        return {"Authorization": f"Bearer {self._api_key}"} if chosen and self._api_key is not None else {}
 
     def _signature_place(self, evidence: SavedReport) -> SignaturePlace:
         asked = _recorded_request(evidence)
@@ -197,7 +201,7 @@ class NearVerifier(SignedExchangeVerifier):
             base=f"{asked.origin}/v1",
             algorithm=str(asked.algorithm),
             model=evidence.model if asked.cloud else None,
-            headers=self._authorization(),
+            headers=self._authorization(asked),
         )
 
     def _exchange_gaps(self, signed_by: str | None, attestation: AttestationVerdict) -> tuple[str, ...]:

@@ -62,6 +62,11 @@ class Directory:
         words = "does not name a host of near.ai for" if host == "" else "names several hosts for"
         return _unavailable(code, f"NEAR's directory {words} model {model[:100]!r}: check the name, or give the host")
 
+    def has_named(self, host: str) -> bool:
+        """True for a host that the directory named when it was last fetched, however long ago."""
+        with self._lock:
+            return host in self._hosts.values()
+
     def _kept(self) -> Mapping[str, str | None] | None:
         with self._lock:
             return self._hosts if self._monotonic() < self._until else None

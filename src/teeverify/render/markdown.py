@@ -37,9 +37,13 @@ def _section(check: Check) -> str:
         f"- Source: {check.source}",
         f"- Needs: {needs}",
         "- Reasons:",
-        *(f"  - `{reason}`: {sentence}" for reason, sentence in check.reasons.items()),
+        *(f"  - `{reason}`{_reach(check, reason)}: {sentence}" for reason, sentence in check.reasons.items()),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _reach(check: Check, reason: str) -> str:
+    return " (no waiver reaches it)" if reason in check.unwaivable else ""
 
 
 def _anchor(check_id: str) -> str:
