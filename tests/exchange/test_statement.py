@@ -152,7 +152,17 @@ def test_a_model_name_may_hold_colons_and_digests() -> None:
 
 @pytest.mark.parametrize(
     ("request_body", "streams"),
-    [(b'{"stream":true}', True), (b'{"stream":1}', False), (b'{"stream":"true"}', False), (b"{}", False), (b"", False)],
+    [
+        (b'{"stream":true}', True),
+        (b'{"stream":1}', False),
+        (b'{"stream":"true"}', False),
+        (b'{"inner":{"stream":true}}', False),
+        (b"{}", False),
+        (b"", False),
+        (b'{"content":"a\\ud83d","stream" : true}', True),  # half of a pair: the strict reader refuses it
+        (b'{"content":"a\\ud83d","stream":false}', False),
+        (b'{"stream":false,"stream":true}', True),
+    ],
 )
 def test_a_stream_is_asked_for_by_the_literal_true(request_body: bytes, streams: bool) -> None:
     assert asks_for_stream(request_body) is streams

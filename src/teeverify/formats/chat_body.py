@@ -22,6 +22,7 @@ _MAX_PLAIN: Final = 8 << 20
 """Bytes of a plain answer that is read for its id; the caller gives the id of a longer one."""
 _DONE: Final = b"[DONE]"
 _EVENT: Final = re.compile(rb"(?:\A|(?<=[\r\n]))data:([^\r\n]*)")
+_SAYS_STREAM: Final = re.compile(rb'"stream"[ \t\r\n]*:[ \t\r\n]*true')
 _FIRST_LINE: Final = re.compile(rb"[\r\n]*(?:data:|event:|id:|retry:|:)")
 _FIRST_BYTES: Final = 1 << 20
 _FIRST_EVENTS: Final = 8
@@ -29,9 +30,13 @@ _FIRST_EVENTS: Final = 8
 
 
 def asks_for_stream(request_body: bytes) -> bool:
-    """True when a request asks for a streamed answer; a body that is no JSON object asks for none."""
+    """True when a request asks for a streamed answer.
+
+    A body that the strict reader refuses asks for one where it says so anywhere: servers read more leniently, for
+    instance half of a surrogate pair that a cut emoji leaves behind, and a cut answer must not pass for a plain one.
+    """
     document = _object(request_body)
-    return document is not None and document.get("stream") is True
+    return _SAYS_STREAM.search(request_body) is not None if document is None else document.get("stream") is True
 
 
 def is_stream(response_body: bytes) -> bool:
