@@ -69,7 +69,7 @@ class ReplayTransport:
         if recorded not in self._nonces:
             self._nonces[recorded] = _nonce_of(recorded)
         known = self._nonces[recorded]
-        if nonce is None:  # a call without a nonce of its own is answered by the very same call only
+        if known is None or nonce is None:
             return 0
         return 3 if known == nonce else 1
 

@@ -68,7 +68,6 @@ def test_a_recorded_bad_answer_of_nvidia_cannot_be_made_a_missing_one(form: str)
         recorded["response"]["body"] = base64.b64encode(b"[]" + b" " * (1 << 20)).decode()
     else:
         outage = copy.deepcopy(bad)
-        outage["request"]["body"] = bad["request"]["body"] = base64.b64encode(b"other").decode()
         outage["response"]["status"] = 503
         place = document["exchanges"].index(recorded)
         document["exchanges"][place : place + 1] = [outage, bad]
